@@ -1,0 +1,60 @@
+# Two commands do everything: make demo, make test. PYTHON=/path/to/python3 chooses the interpreter.
+.DEFAULT_GOAL := help
+.PHONY: help demo test build native-test lint types check-house asan tsan floor fuzz docs format wheel clean
+
+PYTEST_ARGS ?=
+SOURCES = $(wildcard native/*/*.[ch] perf/floor/*.[ch] examples/*.c)
+PYTHON_FOLDERS = isoexec tests tools perf examples native/engine
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## set up, then run real messages through an example handler in parallel ranks
+	@venv=$$(tools/setup) && "$$venv/bin/isoexec" demo
+
+test: ## set up, then the whole suite: C tests and pytest (PYTEST_ARGS="-k sip")
+	@tools/native dev
+	@venv=$$(tools/setup test) && "$$venv/bin/pytest" $(PYTEST_ARGS)
+
+build: ## set up only: .venv/VERSION with isoexec and the test tools in it
+	@venv=$$(tools/setup test) && echo "ready: $$venv/bin/isoexec"
+
+native-test: ## the C tests alone
+	@tools/native dev
+
+lint: ## ruff, clang-format, codespell, and the rules of the house
+	@venv=$$(tools/setup --no-build lint) && export PATH="$$venv/bin:$$PATH" && \
+	ruff check . && ruff format --check . && \
+	clang-format --dry-run --Werror $(SOURCES) && codespell && python tools/check_house.py
+
+types: ## mypy --strict over the package, and its stubs against the built module
+	@venv=$$(tools/setup types) && export PATH="$$venv/bin:$$PATH" && \
+	mypy && stubtest isoexec._native
+
+check-house: ## who may include whom, sizes, documented functions
+	@venv=$$(tools/setup --no-build) && "$$venv/bin/python" tools/check_house.py
+
+format: ## let ruff and clang-format rewrite the sources
+	@venv=$$(tools/setup --no-build lint) && export PATH="$$venv/bin:$$PATH" && \
+	ruff check --fix . ; ruff format . && clang-format -i $(SOURCES)
+
+asan: ## C tests and the embed example under AddressSanitizer and UBSan
+	@tools/native asan
+
+tsan: ## C tests and the embed example under ThreadSanitizer
+	@tools/native tsan
+
+floor: ## isoexec against the floor program, interleaved: the speed promises
+	@venv=$$(tools/setup) && PATH="$$venv/bin:$$PATH" python -m perf floor
+
+fuzz: ## fuzz the indexer for a minute each (needs clang)
+	@tools/fuzz
+
+docs: ## write the generated pages of docs/
+	@venv=$$(tools/setup) && "$$venv/bin/python" tools/make_docs.py
+
+wheel: ## the wheel of this CPython, in build/dist-VERSION
+	@venv=$$(tools/setup) && ls build/dist-$${venv##*/}/*.whl
+
+clean: ## remove .venv and build
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis

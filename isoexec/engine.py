@@ -1,0 +1,296 @@
+"""Engine: one handler script and its ranks inside a Python program."""
+
+import atexit
+import inspect
+import logging
+import os
+import threading
+import traceback
+import types
+import typing
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from isoexec import _native
+from isoexec.errors import ConfigError
+from isoexec.settings import Settings, Value
+
+__all__ = ["Engine", "HostFunction", "RankStats"]
+
+HostFunction = Callable[..., int | None]
+"""A host function in Python: called as ``f(call, *args)``, with str, int or None as arguments."""
+
+CHANNELS = ("inline",)
+PUMP_SECONDS = 1.0
+
+LOG_LEVELS = {
+    -3: logging.CRITICAL,
+    -2: logging.CRITICAL,
+    -1: logging.ERROR,
+    1: logging.WARNING,
+    2: logging.INFO + 5,
+    3: logging.INFO,
+    4: logging.DEBUG,
+}
+"""OpenSIPS' log levels (ALERT, CRIT, ERR, WARN, NOTICE, INFO, DBG) as those of logging."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankStats:
+    """Counters of one rank since the engine was made."""
+
+    number: int
+    open: bool
+    """Whether the rank serves; False if it was never opened or is closed."""
+    calls: int
+    outcomes: dict[str, int]
+    """How many calls ended so: ``"returned"``, ``"raised"``, ..."""
+    edits: int
+    log_lines: int
+    sampled: int
+    """How many calls the histogram holds."""
+    histogram: bytes
+    """256 counts of 8 octets, native order; :meth:`quantile` and :meth:`buckets` read it."""
+
+    def quantile(self, p: float) -> int:
+        """The time in ns that a share `p` (0 to 1) of the sampled calls kept to, 0 if none."""
+        return _native.histogram_quantile(self.histogram, p)
+
+    def buckets(self) -> list[tuple[int, int]]:
+        """(lower bound in ns, count) of each bucket that is not empty."""
+        counts = memoryview(self.histogram).cast("Q")
+        return [(low, n) for low, n in zip(_native.histogram_floors(), counts, strict=True) if n]
+
+
+class Engine:
+    """One handler script and its ranks.
+
+    A rank is a worker: the thread that calls :meth:`open_rank`, with an interpreter and a GIL of
+    its own, in which the script is loaded. Ranks of several threads run in parallel.
+
+    .. code-block:: python
+
+        with Engine("handler.py", ranks=4) as engine, engine.open_rank(1) as rank:
+            result = rank.python_exec("route", message)
+
+    :param script: path of the ``.py`` or ``.pyc`` file; may be left out if the settings name one.
+    :param ranks: the highest rank number that may be opened, 1 or more; by default 4.
+    :param channel: ``"inline"``: a call runs on the thread of the caller, which is the rank.
+    :param settings: a :class:`~isoexec.Settings` or mapping; ``Settings.from_toml(path)``.
+    :param functions: host functions by the name that a script gives to ``msg.call_function``.
+        Each is called as ``f(call, *args)`` on the thread of the rank; arguments are str, int or
+        None, by the parameters' annotations ``int`` and ``str`` if there are any. The result must
+        be int, bool, or None, which stands for 1. An exception becomes RuntimeError in the script.
+    :param logger: where lines go: children ``script`` (with ``record.rank``) and ``engine``; by
+        default the logger ``isoexec``.
+    :param more: settings by name; they win over `settings`.
+    :raises ConfigError: settings, functions or channel are wrong; lists every problem.
+    :raises EngineStartError: the engine could not be made.
+    """
+
+    def __init__(
+        self,
+        script: str | os.PathLike[str] | None = None,
+        *,
+        ranks: int | None = None,
+        channel: str = "inline",
+        settings: Mapping[str, Value | os.PathLike[str] | None] | None = None,
+        functions: Mapping[str, HostFunction] | None = None,
+        logger: logging.Logger | None = None,
+        **more: Value | os.PathLike[str] | None,
+    ) -> None:
+        if channel not in CHANNELS:
+            raise ConfigError(f"channel must be {' or '.join(CHANNELS)}, not {channel!r}")
+        given = {"script_name": script, "ranks": ranks}
+        twice = sorted(name for name in more if given.get(name) is not None)
+        if twice:
+            raise ConfigError(f"{twice[0]} is given twice")
+        self.settings = Settings().merged({**(settings or {}), **more, **_given(given)})
+        rows = _function_rows(functions or {})
+        self._log = _LogPump(logger or logging.getLogger("isoexec"))
+        try:
+            self._native = _native.Engine(dict(self.settings), rows, self._log.queue)
+        except BaseException:
+            self._log.stop()
+            raise
+        self._close_lock = threading.Lock()
+        _OPEN.add(self)
+
+    def open_rank(self, number: int) -> _native.Rank:
+        """Makes the calling thread the rank `number`; blocks 10 to 100 ms while the script loads.
+
+        Use the rank on this thread only, and close it there (it is a context manager). The thread
+        may open the number again later.
+
+        :param number: 1 to ``ranks``.
+        :raises ScriptError: the script, ``mod_init`` or ``child_init`` failed; see ``traceback``.
+        :raises RankError: the number is open, or the engine is closed.
+        :raises ArgumentError: the number is out of range, or the thread's stack is too small.
+        :raises EngineStartError: no interpreter could be made.
+        """
+        return self._native.open_rank(number)
+
+    def stats(self) -> list[RankStats]:
+        """The counters of every rank that was opened; never waits for a rank.
+
+        :raises RankError: the engine is closed.
+        """
+        highest = int(self.settings.get("ranks", DEFAULT_RANKS))
+        rows = (self._rank_stats(number) for number in range(1, highest + 1))
+        return [row for row in rows if row.open or row.calls]
+
+    def _rank_stats(self, number: int) -> RankStats:
+        _, is_open, calls, outcomes, edits, log_lines, sampled, histogram = self._native.stats(
+            number
+        )
+        named = dict(zip(_native.outcomes(), outcomes, strict=True))
+        return RankStats(number, is_open, calls, named, edits, log_lines, sampled, histogram)
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._native.closed
+
+    @property
+    def log_dropped(self) -> int:
+        """How many log lines were lost because they came faster than logging took them."""
+        return self._log.queue.dropped
+
+    def close(self) -> int:
+        """Ends the engine: closes the ranks of this thread, waits for the others, flushes the log.
+
+        Blocks up to the setting ``grace_ms`` for ranks whose threads live on.
+
+        :returns: the number of ranks that had to be abandoned; 0 when all is well, and when the
+            engine was closed before.
+        """
+        with self._close_lock:
+            abandoned = self._native.close()
+            self._log.stop()
+            _OPEN.discard(self)
+            return abandoned
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = " closed" if self.closed else ""
+        return f"<Engine {self.settings.get('script_name')!r}{state}>"
+
+
+DEFAULT_RANKS = next(int(row[3]) for row in _native.settings() if row[0] == "ranks")
+
+_OPEN: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+
+
+@atexit.register
+def close_all() -> None:
+    """Closes every engine that is still open. Runs by itself when the program ends."""
+    for engine in list(_OPEN):
+        engine.close()
+
+
+class _LogPump:
+    """Carries log lines from the engine's queue to logging, on a thread of its own.
+
+    The thread is a daemon, since one that is not would be joined before atexit closes the engine.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.queue = _native.LogQueue()
+        self._script = logger.getChild("script")
+        self._engine = logger.getChild("engine")
+        self._thread = threading.Thread(target=self._run, name="isoexec-log", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (lines := self.queue.read(PUMP_SECONDS)) is not None:
+            for level, rank, text in lines:
+                logger = self._script if rank else self._engine
+                shown = LOG_LEVELS.get(level, logging.INFO)
+                try:
+                    logger.log(shown, "%s", text, extra={"rank": rank})
+                except Exception:  # a filter raised: the next line must come all the same
+                    traceback.print_exc()
+
+    def stop(self) -> None:
+        """Takes no more lines and waits until those that are there were written."""
+        self.queue.close()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+
+def _given(
+    values: Mapping[str, Value | os.PathLike[str] | None],
+) -> dict[str, Value | os.PathLike[str]]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _function_rows(
+    functions: Mapping[str, HostFunction],
+) -> tuple[tuple[str, str | None, HostFunction], ...]:
+    """(name, signature, callable) of each host function, checked."""
+    problems = []
+    rows = []
+    for name, function in functions.items():
+        try:
+            rows.append((name, _signature(name, function), function))
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return tuple(rows)
+
+
+def _signature(name: str, function: HostFunction) -> str | None:
+    """The signature letters of a callable, without its first parameter, the call."""
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ConfigError(f"the name of a host function must be a text, not {name!r}")
+    if not callable(function):
+        raise ConfigError(f"host function {name} can not be called: {function!r}")
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None  # a builtin that does not say: it takes what the script gives
+    letters = ""
+    taken_call = False
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            return letters + "*"
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            if parameter.default is parameter.empty:
+                raise ConfigError(
+                    f"host function {name} has a keyword-only parameter {parameter.name}"
+                )
+        elif not taken_call:
+            taken_call = True
+        else:
+            if parameter.default is not parameter.empty and "|" not in letters:
+                letters += "|"
+            letters += _letter(parameter.annotation)
+    if not taken_call:
+        raise ConfigError(f"host function {name} must take the call as its first parameter")
+    return letters
+
+
+def _letter(annotation: object) -> str:
+    """The letter s for text, i for int, v for either; ``| None`` and quotes do not count."""
+    if isinstance(annotation, str):
+        words = {word.strip() for word in annotation.split("|")} - {"None"}
+    else:
+        union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
+        kinds = typing.get_args(annotation) if union else (annotation,)
+        words = {getattr(kind, "__name__", "") for kind in kinds} - {"NoneType"}
+    return {frozenset({"str"}): "s", frozenset({"int"}): "i"}.get(frozenset(words), "v")

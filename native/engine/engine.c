@@ -1,0 +1,207 @@
+/* engine.c: one script and the table of its ranks. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/states.h"
+
+struct _object *
+iso_script_module(void)
+{
+    return script_module_new(NULL);
+}
+
+static void
+free_functions(iso_engine *engine)
+{
+    for (size_t i = 0; engine->config.functions != NULL && i < engine->config.function_count; i++) {
+        free((void *)engine->config.functions[i].name);
+        free((void *)engine->config.functions[i].signature);
+    }
+    free((void *)engine->config.functions);
+}
+
+static int
+copy_functions(iso_engine *engine, const iso_config *from, iso_error *err)
+{
+    iso_function *copies = calloc(from->function_count + 1, sizeof *copies);
+    engine->config.functions = copies;
+    if (copies == NULL)
+        return iso__fail(err, ISO_ENOMEM, "no memory for the host functions");
+    for (size_t i = 0; i < from->function_count; i++) {
+        if (from->functions[i].name == NULL || from->functions[i].function == NULL)
+            return iso__fail(err, ISO_ECONFIG, "host function number %zu has no name or no function", i + 1);
+        copies[i] = from->functions[i];
+        copies[i].name = strdup(from->functions[i].name);
+        copies[i].signature = strdup(from->functions[i].signature != NULL ? from->functions[i].signature : "*");
+        if (copies[i].name == NULL || copies[i].signature == NULL)
+            return iso__fail(err, ISO_ENOMEM, "no memory for the host functions");
+    }
+    return 0;
+}
+
+static void
+free_rank(iso_rank *rank)
+{
+    for (int depth = 0; rank->frames != NULL && depth < rank->max_depth; depth++) {
+        iso__edits_fini(&rank->frames[depth].own_edits);
+        iso__text_fini(&rank->frames[depth].error);
+    }
+    free(rank->frames);
+    iso__text_fini(&rank->output[0]);
+    iso__text_fini(&rank->output[1]);
+}
+
+static void
+free_engine(iso_engine *engine)
+{
+    for (int i = 0; engine->ranks != NULL && i < engine->config.ranks; i++)
+        free_rank(&engine->ranks[i]);
+    free(engine->ranks);
+    free(engine->script_path);
+    free(engine->script_module);
+    free_functions(engine);
+    iso__config_free(&engine->config);
+    pthread_cond_destroy(&engine->changed);
+    pthread_mutex_destroy(&engine->lock);
+    free(engine);
+}
+
+static int
+make_ranks(iso_engine *engine, iso_error *err)
+{
+    engine->ranks = calloc((size_t)engine->config.ranks, sizeof *engine->ranks);
+    bool python = false;
+    for (size_t i = 0; i < engine->config.function_count; i++)
+        python = python || (engine->config.functions[i].flags & ISO_FUNCTION_PYTHON) != 0;
+    for (int i = 0; engine->ranks != NULL && i < engine->config.ranks; i++) {
+        iso_rank *rank = &engine->ranks[i];
+        rank->engine = engine;
+        rank->number = i + 1;
+        rank->max_depth = engine->config.max_depth;
+        rank->timing = (uint8_t)engine->config.timing;
+        rank->needs_main = python;
+        rank->watcher = -1;
+        rank->host = (script_host){
+            .owner = rank,
+            .functions = engine->config.functions,
+            .function_count = engine->config.function_count,
+            .run = iso__function_run,
+            .log = iso__log_script,
+        };
+        rank->frames = calloc((size_t)rank->max_depth, sizeof *rank->frames);
+        if (rank->frames == NULL)
+            return iso__fail(err, ISO_ENOMEM, "no memory for %d ranks", engine->config.ranks);
+    }
+    return engine->ranks != NULL ? 0 : iso__fail(err, ISO_ENOMEM, "no memory for %d ranks", engine->config.ranks);
+}
+
+static int
+fill_engine(iso_engine *engine, const iso_config *config, iso_error *err)
+{
+    int failed = copy_functions(engine, config, err);
+    if (!failed)
+        failed = iso__script_path(engine, err);
+    if (!failed)
+        failed = make_ranks(engine, err);
+    return failed ? failed : iso__runtime_start(&engine->config, err);
+}
+
+int
+iso_engine_create(iso_engine **out, const iso_config *config, iso_error *err)
+{
+    int failed = iso__config_check(config, err);
+    if (failed)
+        return failed;
+    iso_engine *engine = calloc(1, sizeof *engine);
+    if (engine == NULL)
+        return iso__fail(err, ISO_ENOMEM, "no memory for an engine");
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_cond_init(&engine->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    failed = iso__config_copy(&engine->config, config);
+    engine->config.functions = NULL;
+    if (failed)
+        iso__fail(err, failed, "no memory for the settings");
+    else
+        failed = fill_engine(engine, config, err);
+    if (failed) {
+        free_engine(engine);
+        return failed;
+    }
+    iso__runtime_add(engine);
+    *out = engine;
+    return 0;
+}
+
+/* Waits until the rank is closed or nobody owns it any more, at most to the deadline. */
+static void
+wait_for_owner(iso_engine *engine, iso_rank *rank, const struct timespec *deadline)
+{
+    pthread_mutex_lock(&engine->lock);
+    while (atomic_load(&rank->state) != ISO__RANK_CLOSED && atomic_load(&rank->state) != ISO__RANK_ABANDONED &&
+           !atomic_load(&rank->thread_gone)) {
+        if (pthread_cond_timedwait(&engine->changed, &engine->lock, deadline) == ETIMEDOUT)
+            break;
+    }
+    pthread_mutex_unlock(&engine->lock);
+}
+
+static int
+close_rank(iso_engine *engine, iso_rank *rank, const struct timespec *deadline)
+{
+    if (atomic_load(&rank->state) == ISO__RANK_CLOSED)
+        return 0;
+    bool own = atomic_load(&rank->thread) == iso__this_thread() && rank->depth == 0;
+    if (!own)
+        wait_for_owner(engine, rank, deadline);
+    int state = atomic_load(&rank->state);
+    /* A thread that ended inside a call or a batch has taken the rank's GIL with it. */
+    bool free_to_end = own || (atomic_load(&rank->thread_gone) && !rank->attached && rank->depth == 0);
+    if (state == ISO__RANK_SERVING && free_to_end)
+        return iso__rank_end(rank);
+    if (state == ISO__RANK_CLOSED)
+        return 0;
+    if (state != ISO__RANK_ABANDONED) {
+        atomic_store(&rank->state, ISO__RANK_ABANDONED);
+        iso__log(engine, ISO_LOG_ERR, rank->number,
+                 "abandoned: its thread did not close it within %d ms (setting grace_ms)", engine->config.grace_ms);
+    }
+    return 1;
+}
+
+int
+iso__engine_close(iso_engine *engine)
+{
+    struct timespec deadline;
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += engine->config.grace_ms / 1000;
+    deadline.tv_nsec += engine->config.grace_ms % 1000 * 1000000L;
+    if (deadline.tv_nsec >= 1000000000L) {
+        deadline.tv_sec++;
+        deadline.tv_nsec -= 1000000000L;
+    }
+    pthread_mutex_lock(&engine->lock);
+    engine->closing = true;
+    pthread_mutex_unlock(&engine->lock);
+    int abandoned = 0;
+    for (int i = 0; i < engine->config.ranks; i++)
+        abandoned += close_rank(engine, &engine->ranks[i], &deadline);
+    return abandoned;
+}
+
+int
+iso_engine_destroy(iso_engine *engine)
+{
+    if (engine == NULL)
+        return 0;
+    int abandoned = iso__engine_close(engine);
+    iso__runtime_remove(engine);
+    if (abandoned == 0) /* an abandoned rank's threads go on using the engine */
+        free_engine(engine);
+    return abandoned;
+}

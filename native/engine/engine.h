@@ -1,0 +1,222 @@
+/* engine.h: the private side of engine/.
+ *
+ * Locks, in the order in which they may be taken; none is waited for while a thread state is attached
+ * (CPython 3.13+ needs the main GIL inside imports and interpreter creation, gh-130501):
+ *   1. runtime lock    (runtime.c)   who starts Python, the list of engines
+ *   2. engine lock     (engine.c)    the table of ranks of one engine
+ *   3. creation lock   (states.h)    one interpreter is made or ended at a time
+ *   4. job lock        (runtime.c)   the main-Python thread's work
+ *   5. any GIL
+ * Everything else of a rank belongs to its thread; what other threads read of it is atomic. */
+#ifndef ISO_ENGINE_H
+#define ISO_ENGINE_H
+
+#ifndef PY_SSIZE_T_CLEAN
+#define PY_SSIZE_T_CLEAN
+#endif
+#include <Python.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "isoexec.h"
+#include "script/script.h"
+#include "sip/sip.h"
+
+#define ISO__LIKELY(x) __builtin_expect(!!(x), 1)
+#define ISO__UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#define ISO__METHOD_NAME 64  /* longest method name that is remembered, with its NUL */
+#define ISO__METHOD_MEMOS 8  /* power of 2 */
+#define ISO__METHOD_TABLE 64 /* methods remembered per rank; more work too, but are looked up each time */
+#define ISO__SAMPLE_EVERY 16 /* calls per sample of the histogram; power of 2 */
+
+/* Names the calling thread, as pthread_self does, without the call. */
+static inline uintptr_t
+iso__this_thread(void)
+{
+    return (uintptr_t)__builtin_thread_pointer();
+}
+
+/* One method of the handler, as it was last resolved (methods.c). */
+typedef struct iso__method {
+    char name[ISO__METHOD_NAME];
+    PyObject *str;            /* interned name */
+    PyTypeObject *type;       /* of the handler when `function` was found; borrowed, compared only; NULL: look up */
+    unsigned int version;     /* type->tp_version_tag then */
+    PyObject *function;       /* plain function of the type; owned */
+} iso__method;
+
+/* Memory that grows and stays: texts that a result lends out until the next call. */
+typedef struct iso__text {
+    char *p;
+    size_t n;
+    size_t capacity;
+} iso__text;
+
+/* One nesting depth of a rank. */
+typedef struct iso__frame {
+    const iso_msg *msg;      /* of the running call */
+    const char *method;
+    iso_edits *edits;        /* where the running call records: own_edits, or the outer call's */
+    iso__edits_mark savepoint; /* what a call that raises goes back to */
+    iso_edits own_edits;
+    iso__text error;         /* lent out in iso_result.error */
+    script_slot slot;
+} iso__frame;
+
+/* What other threads may read while the rank runs; one writer, relaxed. */
+typedef struct iso__counters {
+    _Atomic uint64_t calls;
+    _Atomic uint64_t failures[ISO_OUTCOME_COUNT]; /* [RETURNED] stays 0: it is what calls leaves */
+    _Atomic uint64_t edits;
+    _Atomic uint64_t log_lines;
+    _Atomic uint64_t sampled;
+    _Atomic uint64_t histogram[ISO_HISTOGRAM_BUCKETS];
+} iso__counters;
+
+static inline void
+iso__count(_Atomic uint64_t *counter, uint64_t by)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
+}
+
+enum iso__rank_state {
+    ISO__RANK_CLOSED,
+    ISO__RANK_OPENING,
+    ISO__RANK_SERVING,
+    ISO__RANK_CLOSING,
+    ISO__RANK_ABANDONED, /* its interpreter could not be ended and is never touched again */
+};
+
+/* A rank lives in its engine's table until the engine is destroyed, so that a call after close finds
+ * a rank that says no. */
+struct iso_rank {
+    /* read by every call */
+    _Atomic uintptr_t thread; /* iso__this_thread of the owner */
+    _Atomic int state;        /* enum iso__rank_state */
+    int depth;                /* running calls */
+    int max_depth;
+    bool attached;            /* the thread holds this rank's GIL: in a call or between begin and end */
+    bool needs_main;          /* a host function is written in Python */
+    uint8_t timing;
+    bool output_pending;      /* sys.stdout or stderr holds a part of a line */
+    PyThreadState *py;        /* kept for life; of the rank's thread */
+    PyObject *handler;
+    script_state *script;
+    iso__frame *frames;       /* max_depth of them */
+    iso__method *memo[ISO__METHOD_MEMOS];
+    PyObject **handler_dict_place; /* where the handler keeps its dict; NULL: it has none */
+    PyObject *handler_dict;        /* the dict that is watched; borrowed, compared only */
+    PyObject *extra;          /* str of the last extra argument, with its UTF-8 */
+    iso_str extra_text;       /* borrowed from `extra` */
+    iso__counters counters;
+
+    iso_engine *engine;
+    int number;
+    script_host host;
+    PyObject *script_module; /* OpenSIPS */
+    PyObject *rules;         /* namespace of rank_rules.py */
+    iso__method *methods[ISO__METHOD_TABLE];
+    int method_count;
+    int watcher; /* id of the watch over the handler's dict, -1 if none */
+    iso__text output[2];     /* unfinished line of stdout, stderr */
+    PyThreadState *caller;   /* main state with which a Python host came, for the running call */
+    PyThreadState *main_own; /* main state that the engine keeps for this thread, NULL until needed */
+    _Atomic int thread_gone; /* set by the thread's exit: nobody owns the rank any more */
+    iso_rank *next_of_thread; /* the owner's other ranks */
+};
+
+struct iso_engine {
+    iso_config config;      /* strings and functions are the engine's copies */
+    char *script_path;      /* absolute */
+    char *script_module;    /* import name */
+    iso_rank *ranks;        /* config.ranks of them; number i at [i - 1] */
+    pthread_mutex_t lock;   /* guards state changes of ranks between threads */
+    pthread_cond_t changed; /* a rank closed */
+    bool closing;
+    iso_engine *next;       /* runtime's list */
+};
+
+/* error.c */
+__attribute__((format(printf, 3, 4))) int iso__fail(iso_error *err, int code, const char *format, ...);
+void iso__error_traceback(iso_error *err, iso_str text);
+int iso__text_set(iso__text *text, const char *p, size_t n); /* 0 or ISO_ENOMEM */
+int iso__text_add(iso__text *text, const char *p, size_t n);
+void iso__text_fini(iso__text *text);
+
+/* settings.c */
+int iso__config_check(const iso_config *config, iso_error *err);
+int iso__config_copy(iso_config *to, const iso_config *from); /* 0 or ISO_ENOMEM; free either way */
+void iso__config_free(iso_config *config);
+
+/* log.c */
+void iso__log(const iso_engine *engine, int level, int rank, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void iso__log_lines(iso_rank *rank, int level, iso_str text);     /* one log line for each line of text */
+void iso__log_script(void *rank, int level, iso_str text);        /* script_host.log */
+void iso__log_output(iso_rank *rank, int stream, iso_str text);   /* of sys.stdout (1), sys.stderr (2), in pieces */
+void iso__log_output_flush(iso_rank *rank);
+
+/* runtime.c: the one Python of the process */
+int iso__runtime_start(const iso_config *config, iso_error *err); /* idempotent */
+bool iso__runtime_is_ours(void);
+/* Runs a function with the main interpreter attached: on the main-Python thread, or on this one if
+ * Python is the host. The caller is detached. Returns what it returned. */
+int iso__runtime_main(int (*function)(void *argument), void *argument);
+void iso__runtime_add(iso_engine *engine);
+void iso__runtime_remove(iso_engine *engine);
+int iso__runtime_live_ranks(int by); /* adds to and returns the number of live interpreters */
+int iso__runtime_close_all(void);    /* at exit of a Python host: ends all ranks; returns how many were abandoned */
+
+/* main_rules.c: what the main interpreter must do for ranks; called with it attached */
+int iso__main_rules_install(const iso_config *config, bool python_host, iso_error *err);
+int iso__main_rules_check(iso_error *err);           /* tracemalloc */
+int iso__main_load_extension(const char *name, const char *origin);
+
+/* pyconfig.c */
+int iso__python_initialize(const iso_config *config, iso_error *err);
+int iso__python_version_check(iso_error *err);
+
+/* engine.c */
+int iso__engine_close(iso_engine *engine); /* ends all ranks, keeps the structs; returns abandoned ones */
+
+/* rank.c */
+/* Ends a rank, on its thread or, if that is gone, on any. 0, or 1 if it had to be abandoned. */
+int iso__rank_end(iso_rank *rank);
+int iso__rank_end_attached(iso_rank *rank); /* the same from inside: attached on entry, detached on return */
+size_t iso__stack_left(void);
+
+/* rules.c: in the rank, attached */
+int iso__rank_rules_install(iso_rank *rank, iso_error *err);
+PyObject *iso__rank_rule(iso_rank *rank, const char *name); /* borrowed function of rank_rules.py */
+PyObject *iso__run_embedded(const char *source, const char *name, PyObject *presets); /* new namespace */
+
+/* load.c: attached */
+int iso__script_path(iso_engine *engine, iso_error *err); /* detached, no Python */
+int iso__script_load(iso_rank *rank, iso_error *err);
+
+/* methods.c: attached */
+int iso__methods_install(iso_rank *rank); /* 0, or -1 with an error set */
+iso__method *iso__method_find(iso_rank *rank, const char *name);
+PyObject *iso__method_call(iso_rank *rank, iso__method *method, const char *name, PyObject **args, size_t nargs,
+                           bool *missing);
+void iso__methods_clear(iso_rank *rank);
+
+/* failure.c: attached, with an error set */
+/* Takes the error, logs it, keeps its text in the frame. Returns the outcome. */
+int iso__failure_take(iso_rank *rank, iso__frame *frame, int outcome);
+/* Keeps and logs a reason that is not an exception. */
+void iso__failure_reason(iso_rank *rank, iso__frame *frame, int level, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+int iso__failure_start(iso_rank *rank, iso_error *err, int code, const char *what); /* for open */
+
+/* stats.c */
+void iso__stats_sample(iso_rank *rank, uint64_t elapsed_ns);
+
+/* functions.c: script_host.run */
+int iso__function_run(void *rank, const iso_function *function, const iso_msg *msg, iso_edits *edits,
+                      const iso_value *argv, int argc, iso_error *err);
+
+#endif

@@ -1,0 +1,97 @@
+/* failure.c: what a failed call leaves: a reason in the result, lines in the log, nothing pending.
+ *
+ * Never PyErr_Print: it ends the process on SystemExit, from a rank too. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/states.h"
+
+/* What a rule makes of an exception, into `to`, without raising anything. */
+static void
+exception_text(iso_rank *rank, const char *rule, PyObject *exception, iso__text *to)
+{
+    PyObject *format = iso__rank_rule(rank, rule);
+    PyObject *text = format != NULL ? PyObject_CallOneArg(format, exception) : NULL;
+    PyObject *bytes = text != NULL ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace") : NULL;
+    if (bytes != NULL)
+        iso__text_add(to, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    else /* out of memory or of stack: the type's name needs neither */
+        iso__text_add(to, Py_TYPE(exception)->tp_name, strlen(Py_TYPE(exception)->tp_name));
+    PyErr_Clear();
+    Py_XDECREF(bytes);
+    Py_XDECREF(text);
+}
+
+/* "rank 2, python_exec("route"), Call-ID abc@host: ": where a reason comes from. */
+static void
+add_origin(iso_rank *rank, const iso__frame *frame, iso__text *to)
+{
+    char text[256];
+    iso_index index;
+    iso_str call_id = {NULL, 0}, name;
+    uint32_t cursor = 0;
+    if (frame->msg != NULL && iso_msg_index(frame->msg, &index) == 0)
+        iso_msg_header(frame->msg, &index, (iso_str){"Call-ID", 7}, &cursor, &name, &call_id);
+    int shown = call_id.n < 128 ? (int)call_id.n : 128;
+    snprintf(text, sizeof text, "rank %d, python_exec(\"%.64s\")%s%.*s: ", rank->number, frame->method,
+             call_id.p != NULL ? ", Call-ID " : "", call_id.p != NULL ? shown : 0, call_id.p != NULL ? call_id.p : "");
+    iso__text_add(to, text, strlen(text));
+}
+
+static void
+log_reason(iso_rank *rank, int level, const iso__text *text)
+{
+    if (text->p != NULL)
+        iso__log_lines(rank, level, (iso_str){text->p, text->n});
+}
+
+int
+iso__failure_take(iso_rank *rank, iso__frame *frame, int outcome)
+{
+    PyObject *exception = PyErr_GetRaisedException();
+    if (exception == NULL)
+        return outcome;
+    bool leaves = outcome == ISO_OUTCOME_RAISED && (PyErr_GivenExceptionMatches(exception, PyExc_SystemExit) ||
+                                                    PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt));
+    frame->error.n = 0;
+    add_origin(rank, frame, &frame->error);
+    const char *what = leaves ? "left the call, the host goes on: " : "unhandled exception in the Python code:\n";
+    iso__text_add(&frame->error, what, strlen(what));
+    exception_text(rank, leaves ? "summary" : "format_exception", exception, &frame->error);
+    Py_DECREF(exception);
+    log_reason(rank, leaves ? ISO_LOG_NOTICE : ISO_LOG_ERR, &frame->error);
+    return leaves ? ISO_OUTCOME_EXIT : outcome;
+}
+
+void
+iso__failure_reason(iso_rank *rank, iso__frame *frame, int level, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    frame->error.n = 0;
+    add_origin(rank, frame, &frame->error);
+    iso__text_add(&frame->error, text, strlen(text));
+    log_reason(rank, level, &frame->error);
+}
+
+int
+iso__failure_start(iso_rank *rank, iso_error *err, int code, const char *what)
+{
+    iso__text text = {0};
+    PyObject *exception = PyErr_GetRaisedException();
+    iso__fail(err, code, "rank %d: %s", rank->number, what);
+    if (exception != NULL) {
+        exception_text(rank, "format_exception", exception, &text);
+        if (text.p != NULL)
+            iso__error_traceback(err, (iso_str){text.p, text.n});
+        Py_DECREF(exception);
+    }
+    iso__log(rank->engine, ISO_LOG_ERR, rank->number, "%s", what);
+    log_reason(rank, ISO_LOG_ERR, &text);
+    iso__text_fini(&text);
+    return code;
+}

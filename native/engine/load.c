@@ -1,0 +1,131 @@
+/* load.c: the script: its path and name, mod_init and child_init. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/states.h"
+
+static bool
+ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n > m && strcmp(text + n - m, end) == 0;
+}
+
+/* The script's absolute path and its import name: the base name without .py or .pyc, as OpenSIPS has it. */
+int
+iso__script_path(iso_engine *engine, iso_error *err)
+{
+    const char *given = engine->config.script_name;
+    if (given == NULL || given[0] == '\0')
+        return iso__fail(err, ISO_ECONFIG, "script_name is not set: give the path of the handler script");
+    char path[PATH_MAX] = "", cwd[PATH_MAX];
+    /* Not resolved: a script behind a link keeps the name and the folder of the link. */
+    bool relative = given[0] != '/';
+    if ((relative && getcwd(cwd, sizeof cwd) == NULL) ||
+        snprintf(path, sizeof path, "%s%s%s", relative ? cwd : "", relative ? "/" : "", given) >= (int)sizeof path)
+        return iso__fail(err, ISO_ESCRIPT, "script_name: cannot make an absolute path of %s", given);
+    const char *base = strrchr(path, '/') + 1;
+    if (!ends_with(base, ".py") && !ends_with(base, ".pyc"))
+        return iso__fail(err, ISO_ESCRIPT, "script_name: %s does not look like a Python script (.py or .pyc)", given);
+    if (access(path, R_OK) != 0)
+        return iso__fail(err, ISO_ESCRIPT, "script_name: cannot read %s: %s", path, strerror(errno));
+    engine->script_path = strdup(path);
+    engine->script_module = strndup(base, (size_t)(strrchr(base, '.') - base));
+    if (engine->script_path == NULL || engine->script_module == NULL)
+        return iso__fail(err, ISO_ENOMEM, "no memory for the script's name");
+    return 0;
+}
+
+static PyObject *
+import_script(iso_rank *rank)
+{
+    const iso_engine *engine = rank->engine;
+    PyObject *load = iso__rank_rule(rank, "load");
+    PyObject *path = PyUnicode_DecodeFSDefault(engine->script_path);
+    PyObject *folder =
+        PyUnicode_DecodeFSDefaultAndSize(engine->script_path, strrchr(engine->script_path, '/') - engine->script_path);
+    PyObject *name = PyUnicode_DecodeFSDefault(engine->script_module);
+    PyObject *module = NULL;
+    if (load != NULL && path != NULL && folder != NULL && name != NULL)
+        module = PyObject_CallFunctionObjArgs(load, path, name, folder, NULL);
+    Py_XDECREF(name);
+    Py_XDECREF(folder);
+    Py_XDECREF(path);
+    return module;
+}
+
+static int
+run_mod_init(iso_rank *rank, PyObject *module, iso_error *err)
+{
+    char what[256];
+    const char *name = rank->engine->config.mod_init_function;
+    PyObject *function = PyObject_GetAttrString(module, name);
+    if (function == NULL || !PyCallable_Check(function)) {
+        Py_XDECREF(function);
+        PyErr_Clear();
+        snprintf(what, sizeof what, "the script has no function %s (setting mod_init_function)", name);
+        return iso__failure_start(rank, err, ISO_EINIT, what);
+    }
+    rank->handler = PyObject_CallNoArgs(function);
+    Py_DECREF(function);
+    if (rank->handler == Py_None)
+        Py_CLEAR(rank->handler);
+    if (rank->handler != NULL)
+        return 0;
+    snprintf(what, sizeof what, PyErr_Occurred() ? "%s() raised" : "%s() must return the handler object, not None",
+             name);
+    return iso__failure_start(rank, err, ISO_EINIT, what);
+}
+
+static int
+run_child_init(iso_rank *rank, iso_error *err)
+{
+    char what[256];
+    const char *name = rank->engine->config.child_init_method;
+    PyObject *method = PyObject_GetAttrString(rank->handler, name);
+    if (method == NULL || !PyCallable_Check(method)) {
+        Py_XDECREF(method);
+        PyErr_Clear();
+        snprintf(what, sizeof what, "the handler object has no method %s (setting child_init_method)", name);
+        return iso__failure_start(rank, err, ISO_EINIT, what);
+    }
+    PyObject *result = PyObject_CallFunction(method, "i", rank->number);
+    Py_DECREF(method);
+    if (result == NULL) {
+        snprintf(what, sizeof what, "%s(%d) raised", name, rank->number);
+        return iso__failure_start(rank, err, ISO_EINIT, what);
+    }
+    int overflow = 0;
+    long value = PyLong_Check(result) || PyIndex_Check(result) ? PyLong_AsLongAndOverflow(result, &overflow) : -1;
+    bool is_int = PyLong_Check(result) || PyIndex_Check(result);
+    if (!is_int)
+        snprintf(what, sizeof what, "%s(%d) must return an int, not %.100s", name, rank->number,
+                 Py_TYPE(result)->tp_name);
+    else
+        snprintf(what, sizeof what, "%s(%d) returned a negative number", name, rank->number);
+    Py_DECREF(result);
+    if (PyErr_Occurred() || !is_int || value < 0 || overflow < 0)
+        return iso__failure_start(rank, err, ISO_EINIT, what);
+    return 0;
+}
+
+int
+iso__script_load(iso_rank *rank, iso_error *err)
+{
+    PyObject *module = import_script(rank);
+    if (module == NULL) {
+        char what[512];
+        snprintf(what, sizeof what, "the script %.400s could not be loaded", rank->engine->script_path);
+        return iso__failure_start(rank, err, ISO_ESCRIPT, what);
+    }
+    int failed = run_mod_init(rank, module, err);
+    Py_DECREF(module);
+    if (!failed)
+        failed = run_child_init(rank, err);
+    if (rank->output_pending)
+        iso__log_output_flush(rank);
+    return failed;
+}

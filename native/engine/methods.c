@@ -1,0 +1,216 @@
+/* methods.c: from a method's name to a call, as fast as a cached function and never stale.
+ *
+ * Looking a method up each time (PyObject_VectorcallMethod) costs 9 ns. A plain function that lives in the
+ * handler's type is kept instead. It is right as long as the type and its version tag are the same (any
+ * change of the type or its bases changes the tag) and the handler's own dict has no attribute of that
+ * name: that dict is watched (PyDict_Watch, which costs the script 1 ns for each attribute that it sets),
+ * and the place where the handler keeps it is compared, as a script may put another dict there.
+ * Everything else (handlers with __getattr__, modules, static methods, functions put on the instance) is
+ * looked up each time. */
+#include <string.h>
+
+#include "engine/states.h"
+
+#define RANK_KEY "isoexec.rank"
+
+/* ---- the watch over the handler's dict */
+
+static iso_rank *
+rank_of_interpreter(void)
+{
+    PyObject *names = PyInterpreterState_GetDict(PyInterpreterState_Get());
+    PyObject *capsule = names != NULL ? PyDict_GetItemString(names, RANK_KEY) : NULL;
+    return capsule != NULL ? PyCapsule_GetPointer(capsule, RANK_KEY) : NULL;
+}
+
+/* A name that was not in the dict can only come in by one of these events; a dict that goes away must not
+ * be taken for a new one at its address. */
+static int
+handler_dict_changed(PyDict_WatchEvent event, PyObject *dict, PyObject *key, PyObject *Py_UNUSED(value))
+{
+    if (event != PyDict_EVENT_ADDED && event != PyDict_EVENT_CLONED && event != PyDict_EVENT_DEALLOCATED)
+        return 0;
+    iso_rank *rank = rank_of_interpreter();
+    if (rank == NULL || rank->handler_dict != dict)
+        return 0;
+    if (event == PyDict_EVENT_DEALLOCATED)
+        rank->handler_dict = NULL;
+    for (int i = 0; i < rank->method_count; i++) {
+        iso__method *method = rank->methods[i];
+        if (event != PyDict_EVENT_ADDED || key == method->str || !PyUnicode_CheckExact(key) ||
+            PyUnicode_Compare(key, method->str) == 0)
+            method->type = NULL;
+    }
+    return 0;
+}
+
+int
+iso__methods_install(iso_rank *rank)
+{
+    PyObject *names = PyInterpreterState_GetDict(PyInterpreterState_Get());
+    PyObject *capsule = PyCapsule_New(rank, RANK_KEY, NULL);
+    int failed = names == NULL || capsule == NULL || PyDict_SetItemString(names, RANK_KEY, capsule) < 0;
+    Py_XDECREF(capsule);
+    rank->watcher = failed ? -1 : PyDict_AddWatcher(handler_dict_changed);
+    return rank->watcher < 0 ? -1 : 0;
+}
+
+/* Watches the dict that the handler has now. false: it can not be watched, so nothing may be kept. */
+static bool
+watch_handler(iso_rank *rank)
+{
+    rank->handler_dict = NULL;
+    rank->handler_dict_place = _PyObject_GetDictPtr(rank->handler);
+    if (rank->handler_dict_place == NULL)
+        return true; /* no dict, no attributes of its own */
+    PyObject *dict = PyObject_GenericGetDict(rank->handler, NULL); /* makes it */
+    bool watched = dict != NULL && PyDict_Watch(rank->watcher, dict) == 0;
+    if (watched)
+        rank->handler_dict = dict; /* borrowed from the handler, compared only */
+    PyErr_Clear();
+    Py_XDECREF(dict);
+    return watched;
+}
+
+/* ---- methods by name */
+
+static iso__method *
+method_new(const char *name)
+{
+    iso__method *method = PyMem_RawCalloc(1, sizeof *method);
+    if (method == NULL)
+        return NULL;
+    strcpy(method->name, name);
+    method->str = PyUnicode_InternFromString(name);
+    if (method->str == NULL) {
+        PyErr_Clear();
+        PyMem_RawFree(method);
+        return NULL;
+    }
+    return method;
+}
+
+static iso__method *
+method_search(iso_rank *rank, const char *name)
+{
+    for (int i = 0; i < rank->method_count; i++) {
+        if (strcmp(rank->methods[i]->name, name) == 0)
+            return rank->methods[i];
+    }
+    return NULL;
+}
+
+/* NULL: not remembered (the name is too long, the table is full, or the handler has no such method, so
+ * that calls of names that do not exist can not fill it). */
+static iso__method *
+method_add(iso_rank *rank, const char *name)
+{
+    if (strlen(name) >= ISO__METHOD_NAME || rank->method_count == ISO__METHOD_TABLE)
+        return NULL;
+    PyObject *found = PyObject_GetAttrString(rank->handler, name);
+    if (found == NULL) {
+        PyErr_Clear();
+        return NULL;
+    }
+    Py_DECREF(found);
+    iso__method *method = method_new(name);
+    if (method != NULL)
+        rank->methods[rank->method_count++] = method;
+    return method;
+}
+
+iso__method *
+iso__method_find(iso_rank *rank, const char *name)
+{
+    iso__method **memo = &rank->memo[((uintptr_t)name >> 3) & (ISO__METHOD_MEMOS - 1)];
+    if (ISO__LIKELY(*memo != NULL && strcmp((*memo)->name, name) == 0))
+        return *memo;
+    iso__method *method = method_search(rank, name);
+    if (method == NULL)
+        method = method_add(rank, name);
+    if (method != NULL)
+        *memo = method;
+    return method;
+}
+
+static inline bool
+still_right(const iso_rank *rank, const iso__method *method)
+{
+    PyTypeObject *type = Py_TYPE(rank->handler);
+    return type == method->type && type->tp_version_tag == method->version &&
+           (rank->handler_dict_place == NULL || *rank->handler_dict_place == rank->handler_dict);
+}
+
+/* Remembers what `attribute` is if it is a plain method of the type. */
+static void
+remember(iso_rank *rank, iso__method *method, PyObject *attribute)
+{
+    PyTypeObject *type = Py_TYPE(rank->handler);
+    method->type = NULL;
+    Py_CLEAR(method->function);
+    if (!PyMethod_Check(attribute) || PyMethod_GET_SELF(attribute) != rank->handler ||
+        !PyFunction_Check(PyMethod_GET_FUNCTION(attribute)) || type->tp_getattro != PyObject_GenericGetAttr)
+        return;
+    if (!watch_handler(rank) || type->tp_version_tag == 0)
+        return;
+    if (rank->handler_dict != NULL && PyDict_Contains(rank->handler_dict, method->str) != 0) {
+        PyErr_Clear();
+        return;
+    }
+    method->type = type;
+    method->version = type->tp_version_tag;
+    method->function = Py_NewRef(PyMethod_GET_FUNCTION(attribute));
+}
+
+static PyObject *
+look_up(iso_rank *rank, iso__method *method, const char *name, bool *missing)
+{
+    PyObject *attribute =
+        method != NULL ? PyObject_GetAttr(rank->handler, method->str) : PyObject_GetAttrString(rank->handler, name);
+    if (attribute != NULL && !PyCallable_Check(attribute)) {
+        PyErr_Format(PyExc_TypeError, "%.200s of the handler cannot be called: it is a %.100s", name,
+                     Py_TYPE(attribute)->tp_name);
+        Py_CLEAR(attribute);
+        *missing = true;
+    } else if (attribute == NULL) {
+        *missing = PyErr_ExceptionMatches(PyExc_AttributeError);
+    }
+    return attribute;
+}
+
+/* args[0] is free for CPython's use; args[1] is the handler's place, then the nargs arguments. */
+PyObject *
+iso__method_call(iso_rank *rank, iso__method *method, const char *name, PyObject **args, size_t nargs, bool *missing)
+{
+    args[1] = rank->handler;
+    if (ISO__LIKELY(method != NULL && still_right(rank, method))) {
+        /* A plain function's own entry: PyObject_Vectorcall would look it up and check the result again. The
+         * function's frame keeps it alive, should the call rebind the method. */
+        return ((PyFunctionObject *)method->function)
+            ->vectorcall(method->function, args + 1, (nargs + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+    PyErr_Clear();
+    PyObject *attribute = look_up(rank, method, name, missing);
+    if (attribute == NULL)
+        return NULL;
+    if (method != NULL)
+        remember(rank, method, attribute);
+    PyObject *result = PyObject_Vectorcall(attribute, args + 2, nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    Py_DECREF(attribute);
+    return result;
+}
+
+void
+iso__methods_clear(iso_rank *rank)
+{
+    for (int i = 0; i < rank->method_count; i++) {
+        Py_CLEAR(rank->methods[i]->function);
+        Py_CLEAR(rank->methods[i]->str);
+        PyMem_RawFree(rank->methods[i]);
+    }
+    rank->method_count = 0;
+    memset(rank->memo, 0, sizeof rank->memo);
+    if (rank->watcher >= 0 && PyDict_ClearWatcher(rank->watcher) < 0)
+        PyErr_Clear();
+    rank->watcher = -1;
+}

@@ -1,0 +1,297 @@
+/* rank.c: the life of a rank: opened, closed and ended on its own thread. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/states.h"
+
+/* Deep C recursion needs at least this much stack before 3.14; creation itself needs 48 KiB. */
+#if PY_VERSION_HEX < 0x030E0000
+#define STACK_LEAST (256u << 10)
+#else
+#define STACK_LEAST (128u << 10)
+#endif
+
+/* Octets between here and the end of the calling thread's stack. */
+size_t
+iso__stack_left(void)
+{
+    pthread_attr_t attributes;
+    void *lowest;
+    size_t size;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return 8u << 20;
+    pthread_attr_getstack(&attributes, &lowest, &size);
+    pthread_attr_destroy(&attributes);
+    return (size_t)((char *)__builtin_frame_address(0) - (char *)lowest);
+}
+
+/* ---- a thread that ends with a rank open leaves it to the engine */
+
+static pthread_key_t owner_key;
+static pthread_once_t owner_once = PTHREAD_ONCE_INIT;
+
+/* The ranks of a thread are a list whose head is the key's value; only that thread touches it. */
+static void
+owner_gone(void *value)
+{
+    for (iso_rank *rank = value, *next; rank != NULL; rank = next) {
+        iso_engine *engine = rank->engine;
+        next = rank->next_of_thread;
+        pthread_mutex_lock(&engine->lock);
+        atomic_store(&rank->thread_gone, 1);
+        pthread_cond_broadcast(&engine->changed);
+        pthread_mutex_unlock(&engine->lock);
+    }
+}
+
+static void
+owner_key_make(void)
+{
+    pthread_key_create(&owner_key, owner_gone);
+}
+
+static void
+owner_add(iso_rank *rank)
+{
+    pthread_once(&owner_once, owner_key_make);
+    rank->next_of_thread = pthread_getspecific(owner_key);
+    pthread_setspecific(owner_key, rank);
+}
+
+static void
+owner_remove(iso_rank *rank)
+{
+    iso_rank *head = pthread_getspecific(owner_key);
+    if (head == rank) {
+        pthread_setspecific(owner_key, rank->next_of_thread);
+        return;
+    }
+    for (; head != NULL; head = head->next_of_thread) {
+        if (head->next_of_thread == rank)
+            head->next_of_thread = rank->next_of_thread;
+    }
+}
+
+/* ---- open */
+
+static void
+set_state(iso_rank *rank, int state)
+{
+    pthread_mutex_lock(&rank->engine->lock);
+    atomic_store(&rank->state, state);
+    pthread_cond_broadcast(&rank->engine->changed);
+    pthread_mutex_unlock(&rank->engine->lock);
+}
+
+/* Reserves the number for this thread. */
+static int
+reserve(iso_engine *engine, iso_rank *rank, iso_error *err)
+{
+    int code = 0;
+    pthread_mutex_lock(&engine->lock);
+    int state = atomic_load(&rank->state);
+    if (engine->closing)
+        code = iso__fail(err, ISO_ESTATE, "rank %d: the engine is closing", rank->number);
+    else if (state == ISO__RANK_ABANDONED)
+        code = iso__fail(err, ISO_ESTATE, "rank %d was abandoned: its interpreter could not be ended", rank->number);
+    else if (state != ISO__RANK_CLOSED)
+        code = iso__fail(err, ISO_ESTATE, "rank %d is open already", rank->number);
+    else
+        atomic_store(&rank->state, ISO__RANK_OPENING);
+    pthread_mutex_unlock(&engine->lock);
+    return code;
+}
+
+static int
+install_script_module(iso_rank *rank, iso_error *err)
+{
+    rank->script_module = script_module_new(&rank->host);
+    if (rank->script_module == NULL || iso__methods_install(rank) < 0 ||
+        PyDict_SetItemString(PyImport_GetModuleDict(), "OpenSIPS", rank->script_module) < 0)
+        return iso__failure_start(rank, err, ISO_EINTERP, "the OpenSIPS module could not be made");
+    rank->script = script_module_state(rank->script_module);
+    return 0;
+}
+
+static int
+check_main(void *err)
+{
+    return iso__main_rules_check(err);
+}
+
+/* Attached on entry and exit. */
+static int
+start_inside(iso_rank *rank, iso_error *err)
+{
+    int failed = iso__rank_rules_install(rank, err);
+    if (!failed)
+        failed = install_script_module(rank, err);
+    if (!failed)
+        failed = iso__script_load(rank, err);
+    return failed;
+}
+
+static int
+start(iso_rank *rank, iso_error *err)
+{
+    if (iso__stack_left() < STACK_LEAST)
+        return iso__fail(err, ISO_EINVAL,
+                         "rank %d: this thread has %zu KiB of stack left, it needs %u: set a larger "
+                         "stack (8 MiB is CPython's measure)",
+                         rank->number, iso__stack_left() / 1024, STACK_LEAST / 1024);
+    int failed = iso__runtime_main(check_main, err);
+    if (!failed)
+        failed = iso__interpreter_new(rank, err);
+    if (failed)
+        return failed;
+    iso__rank_attach(rank);
+    failed = start_inside(rank, err);
+    if (!failed) {
+        iso__rank_detach(rank);
+        return 0;
+    }
+    iso__rank_end_attached(rank);
+    return failed;
+}
+
+int
+iso_rank_open(iso_engine *engine, int number, iso_rank **out, iso_error *err)
+{
+    if (engine == NULL || out == NULL)
+        return iso__fail(err, ISO_EINVAL, "no engine, or nowhere to put the rank");
+    if (number < 1 || number > engine->config.ranks)
+        return iso__fail(err, ISO_EINVAL, "there is no rank %d: the setting ranks allows 1 to %d", number,
+                         engine->config.ranks);
+    iso_rank *rank = &engine->ranks[number - 1];
+    int failed = reserve(engine, rank, err);
+    if (failed)
+        return failed;
+    atomic_store(&rank->thread, iso__this_thread());
+    atomic_store(&rank->thread_gone, 0);
+    owner_add(rank);
+    failed = start(rank, err);
+    if (failed) {
+        owner_remove(rank);
+        if (atomic_load(&rank->state) != ISO__RANK_ABANDONED)
+            set_state(rank, ISO__RANK_CLOSED);
+        return failed;
+    }
+    set_state(rank, ISO__RANK_SERVING);
+    *out = rank;
+    return 0;
+}
+
+int
+iso_rank_number(const iso_rank *rank)
+{
+    return rank->number;
+}
+
+/* ---- end */
+
+/* Calls a function of rank_rules.py or a method of the handler, logging what it raises. */
+static PyObject *
+call_logged(iso_rank *rank, PyObject *function, PyObject *argument, const char *what)
+{
+    PyObject *result = argument != NULL ? PyObject_CallOneArg(function, argument) : PyObject_CallNoArgs(function);
+    if (result == NULL)
+        iso__failure_start(rank, NULL, ISO_EINTERNAL, what);
+    return result;
+}
+
+static void
+run_child_exit(iso_rank *rank)
+{
+    PyObject *method = rank->handler != NULL ? PyObject_GetAttrString(rank->handler, "child_exit") : NULL;
+    PyErr_Clear();
+    PyObject *number = method != NULL ? PyLong_FromLong(rank->number) : NULL;
+    if (number != NULL)
+        Py_XDECREF(call_logged(rank, method, number, "child_exit raised"));
+    Py_XDECREF(number);
+    Py_XDECREF(method);
+}
+
+/* Joins the script's threads within the grace time. Returns 1 and logs their names if some go on. */
+static int
+threads_remain(iso_rank *rank)
+{
+    PyObject *stop = iso__rank_rule(rank, "stop_threads");
+    PyObject *grace = stop != NULL ? PyFloat_FromDouble(rank->engine->config.grace_ms / 1e3) : NULL;
+    PyObject *names = grace != NULL ? call_logged(rank, stop, grace, "waiting for the script's threads failed") : NULL;
+    Py_XDECREF(grace);
+    if (names == NULL)
+        return stop != NULL; /* rules that never ran: no script, no threads */
+    int remain = PyList_Check(names) && PyList_GET_SIZE(names) > 0;
+    if (remain) {
+        PyObject *text = PyObject_Repr(names);
+        iso__log(rank->engine, ISO_LOG_ERR, rank->number,
+                 "abandoned: threads of the script go on after %d ms (setting grace_ms): %s. End them in child_exit",
+                 rank->engine->config.grace_ms, text != NULL ? PyUnicode_AsUTF8(text) : "?");
+        Py_XDECREF(text);
+        PyErr_Clear();
+    }
+    Py_DECREF(names);
+    return remain;
+}
+
+static void
+drop_objects(iso_rank *rank)
+{
+    for (int depth = 0; depth < rank->max_depth; depth++)
+        script_slot_clear(&rank->frames[depth].slot);
+    iso__methods_clear(rank);
+    Py_CLEAR(rank->extra);
+    Py_CLEAR(rank->handler);
+    rank->script = NULL;
+    Py_CLEAR(rank->script_module);
+    Py_CLEAR(rank->rules);
+    PyErr_Clear();
+}
+
+/* Ends the interpreter; attached on entry, detached on return. 1 if it had to be abandoned. */
+int
+iso__rank_end_attached(iso_rank *rank)
+{
+    run_child_exit(rank);
+    if (threads_remain(rank)) {
+        iso__rank_detach(rank);
+        set_state(rank, ISO__RANK_ABANDONED);
+        return 1;
+    }
+    PyObject *exits = iso__rank_rule(rank, "run_exit_functions");
+    if (exits != NULL)
+        Py_XDECREF(call_logged(rank, exits, NULL, "an exit function of the script raised"));
+    if (rank->output_pending)
+        iso__log_output_flush(rank);
+    drop_objects(rank);
+    iso__interpreter_end(rank);
+    iso__main_of_rank_drop(rank);
+    return 0;
+}
+
+int
+iso__rank_end(iso_rank *rank)
+{
+    atomic_store(&rank->state, ISO__RANK_CLOSING);
+    if (!rank->attached)
+        iso__rank_attach(rank);
+    if (iso__rank_end_attached(rank))
+        return 1;
+    set_state(rank, ISO__RANK_CLOSED);
+    return 0;
+}
+
+int
+iso_rank_close(iso_rank *rank)
+{
+    if (rank == NULL || atomic_load(&rank->state) != ISO__RANK_SERVING)
+        return ISO_ESTATE;
+    if (atomic_load(&rank->thread) != iso__this_thread())
+        return ISO_ETHREAD;
+    if (rank->depth > 0)
+        return ISO_ESTATE;
+    owner_remove(rank);
+    iso__rank_end(rank);
+    return 0;
+}

@@ -1,0 +1,215 @@
+/* rules.c: installs rank_rules.py in a rank, and gives it its C functions. Runs with the rank attached. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/states.h"
+
+#include <marshal.h>
+
+#include "rank_rules_py.h"
+
+#define RANK_CAPSULE "isoexec.rank"
+
+/* ---- code that is compiled into the library */
+
+/* A compiled program as octets that belong to no interpreter: each rank unmarshals it in 0.1 ms where
+ * compiling takes 5. Published once, never freed. */
+typedef struct program {
+    const char *source;
+    Py_ssize_t size;
+    char octets[];
+} program;
+
+static _Atomic(program *) programs[2]; /* one for each embedded file */
+
+static program *
+program_find(const char *source)
+{
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
+        program *known = atomic_load(&programs[i]);
+        if (known != NULL && known->source == source)
+            return known;
+    }
+    return NULL;
+}
+
+static void
+program_publish(const char *source, PyObject *code)
+{
+    PyObject *bytes = PyMarshal_WriteObjectToString(code, Py_MARSHAL_VERSION);
+    if (bytes == NULL) {
+        PyErr_Clear(); /* compiled again next time */
+        return;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(bytes);
+    program *made = malloc(sizeof *made + (size_t)size);
+    if (made != NULL) {
+        made->source = source;
+        made->size = size;
+        memcpy(made->octets, PyBytes_AS_STRING(bytes), (size_t)size);
+        size_t i = 0;
+        program *nothing = NULL;
+        while (i < sizeof programs / sizeof *programs &&
+               !atomic_compare_exchange_strong(&programs[i], &nothing, made)) {
+            nothing = NULL;
+            i++;
+        }
+        if (i == sizeof programs / sizeof *programs)
+            free(made); /* another rank was first */
+    }
+    Py_DECREF(bytes);
+}
+
+PyObject *
+iso__run_embedded(const char *source, const char *name, PyObject *presets)
+{
+    char file[64];
+    snprintf(file, sizeof file, "<isoexec %s>", name);
+    const program *known = program_find(source);
+    PyObject *code = known != NULL ? PyMarshal_ReadObjectFromString(known->octets, known->size)
+                                   : Py_CompileString(source, file, Py_file_input);
+    if (code == NULL)
+        return NULL;
+    if (known == NULL)
+        program_publish(source, code);
+    PyObject *names = presets != NULL ? PyDict_Copy(presets) : NULL;
+    PyObject *label = PyUnicode_FromFormat("isoexec.%s", name);
+    PyObject *result = NULL;
+    if (names != NULL && label != NULL && PyDict_SetItemString(names, "__name__", label) == 0 &&
+        PyDict_SetItemString(names, "__builtins__", PyEval_GetBuiltins()) == 0)
+        result = PyEval_EvalCode(code, names, names);
+    Py_DECREF(code);
+    Py_XDECREF(label);
+    if (result == NULL)
+        Py_CLEAR(names);
+    Py_XDECREF(result);
+    return names;
+}
+
+/* ---- what rank_rules.py can do in C */
+
+static PyObject *
+rules_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    iso_rank *rank = PyCapsule_GetPointer(self, RANK_CAPSULE);
+    if (rank == NULL || nargs != 2)
+        return NULL;
+    long stream = PyLong_AsLong(args[0]);
+    if (stream == -1 && PyErr_Occurred())
+        return NULL;
+    PyObject *bytes = PyUnicode_AsEncodedString(args[1], "utf-8", "surrogateescape");
+    if (bytes == NULL)
+        return NULL;
+    if (PyBytes_GET_SIZE(bytes) == 0)
+        iso__log_output_flush(rank);
+    else
+        iso__log_output(rank, (int)stream, (iso_str){PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)});
+    Py_DECREF(bytes);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+rules_log(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    iso_rank *rank = PyCapsule_GetPointer(self, RANK_CAPSULE);
+    if (rank == NULL)
+        return NULL;
+    if (nargs != 2 || !PyUnicode_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "log(level: int, text: str)");
+    long level = PyLong_AsLong(args[0]);
+    if (level == -1 && PyErr_Occurred())
+        return NULL;
+    PyObject *bytes = PyUnicode_AsEncodedString(args[1], "utf-8", "surrogateescape");
+    if (bytes == NULL)
+        return NULL;
+    iso__log_script(rank, (int)level, (iso_str){PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)});
+    Py_DECREF(bytes);
+    Py_RETURN_NONE;
+}
+
+typedef struct extension {
+    const char *name;
+    const char *origin;
+} extension;
+
+static int
+load_extension(void *argument)
+{
+    extension *wanted = argument;
+    return iso__main_load_extension(wanted->name, wanted->origin);
+}
+
+/* Runs on whichever thread of the rank imports, so that thread's own state is let go meanwhile. */
+static PyObject *
+rules_load_in_main(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssize_t nargs)
+{
+    extension wanted = {NULL, NULL};
+    if (nargs == 2 && PyUnicode_Check(args[0]) && PyUnicode_Check(args[1])) {
+        wanted.name = PyUnicode_AsUTF8(args[0]);
+        wanted.origin = wanted.name != NULL ? PyUnicode_AsUTF8(args[1]) : NULL;
+    }
+    if (wanted.origin == NULL) {
+        PyErr_Clear(); /* no path that main could load; the rank's own attempt says why */
+        Py_RETURN_NONE;
+    }
+    PyThreadState *own = iso__main_detach();
+    iso__runtime_main(load_extension, &wanted);
+    iso__main_attach(own);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef rank_functions[] = {
+    {"write", (PyCFunction)(void (*)(void))rules_write, METH_FASTCALL, NULL},
+    {"log", (PyCFunction)(void (*)(void))rules_log, METH_FASTCALL, NULL},
+    {"load_in_main", (PyCFunction)(void (*)(void))rules_load_in_main, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+add(PyObject *names, const char *key, PyObject *value)
+{
+    int failed = value == NULL || PyDict_SetItemString(names, key, value) < 0;
+    Py_XDECREF(value);
+    return failed;
+}
+
+static PyObject *
+presets(iso_rank *rank)
+{
+    const iso_config *config = &rank->engine->config;
+    PyObject *self = PyCapsule_New(rank, RANK_CAPSULE, NULL);
+    PyObject *names = self != NULL ? PyDict_New() : NULL;
+    int failed = names == NULL;
+    for (PyMethodDef *def = rank_functions; !failed && def->ml_name != NULL; def++)
+        failed = add(names, def->ml_name, PyCFunction_New(def, self));
+    failed = failed || add(names, "number", PyLong_FromLong(rank->number)) ||
+             add(names, "settings",
+                 Py_BuildValue("{s:i,s:i,s:i}", "allow_daemon_threads", config->allow_daemon_threads, "recursion_limit",
+                               config->recursion_limit, "switch_interval_us", config->switch_interval_us));
+    Py_XDECREF(self);
+    if (failed)
+        Py_CLEAR(names);
+    return names;
+}
+
+PyObject *
+iso__rank_rule(iso_rank *rank, const char *name)
+{
+    return rank->rules != NULL ? PyDict_GetItemString(rank->rules, name) : NULL;
+}
+
+int
+iso__rank_rules_install(iso_rank *rank, iso_error *err)
+{
+    PyObject *names = presets(rank);
+    if (names != NULL)
+        rank->rules = iso__run_embedded(iso__rank_rules_py, "rank_rules.py", names);
+    Py_XDECREF(names);
+    PyObject *install = iso__rank_rule(rank, "install");
+    PyObject *done = install != NULL ? PyObject_CallNoArgs(install) : NULL;
+    if (done == NULL)
+        return iso__failure_start(rank, err, ISO_EINTERP, "the interpreter could not be prepared");
+    Py_DECREF(done);
+    return 0;
+}

@@ -1,0 +1,88 @@
+#include "engine/states.h"
+
+pthread_mutex_t iso__creation_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* C recursion on 3.12 and 3.13 is counted, not measured: CPython's count fits a stack of 8 MiB, and on a
+ * smaller one deep recursion ends in SIGSEGV. 400 levels are safe on 256 KiB; from 3.14 on CPython
+ * measures the stack (gh-91079 and the tables in docs/limits.md). */
+static void
+scale_recursion(PyThreadState *state)
+{
+#if PY_VERSION_HEX < 0x030E0000
+    size_t levels = iso__stack_left() / 1024 * 25 / 16;
+    if (levels < (size_t)state->c_recursion_remaining)
+        state->c_recursion_remaining = (int)levels;
+#else
+    (void)state;
+#endif
+}
+
+int
+iso__interpreter_new(iso_rank *rank, iso_error *err)
+{
+    /* The only combination that is right for an own GIL: CPython 3.13+ accepts main's allocator here
+     * too, which corrupts memory. */
+    PyInterpreterConfig config = {
+        .use_main_obmalloc = 0,
+        .allow_fork = 0,
+        .allow_exec = 0,
+        .allow_threads = rank->engine->config.allow_threads,
+        .allow_daemon_threads = rank->engine->config.allow_daemon_threads,
+        .check_multi_interp_extensions = 1,
+        .gil = PyInterpreterConfig_OWN_GIL,
+    };
+    pthread_mutex_lock(&iso__creation_lock);
+    PyThreadState *main_state = iso__main_enter();
+    if (main_state == NULL) {
+        pthread_mutex_unlock(&iso__creation_lock);
+        return iso__fail(err, ISO_ENOMEM, "no memory for a thread state");
+    }
+    PyThreadState *state = NULL;
+    PyStatus status = Py_NewInterpreterFromConfig(&state, &config);
+    bool failed = PyStatus_Exception(status) || state == NULL;
+    if (!failed) {
+        scale_recursion(state);
+        PyThreadState_Swap(main_state);
+    }
+    iso__main_leave(main_state);
+    pthread_mutex_unlock(&iso__creation_lock);
+    if (failed)
+        return iso__fail(err, ISO_EINTERP, "CPython could not make an interpreter: %s",
+                         status.err_msg != NULL ? status.err_msg : "no reason given");
+    rank->py = state;
+    iso__runtime_live_ranks(1);
+    return 0;
+}
+
+void
+iso__interpreter_end(iso_rank *rank)
+{
+    iso__rank_detach(rank);
+    pthread_mutex_lock(&iso__creation_lock);
+    iso__rank_attach(rank);
+    Py_EndInterpreter(rank->py);
+    rank->py = NULL;
+    rank->attached = false;
+    pthread_mutex_unlock(&iso__creation_lock);
+    iso__runtime_live_ranks(-1);
+}
+
+PyThreadState *
+iso__main_for_rank(iso_rank *rank)
+{
+    if (rank->caller != NULL)
+        return rank->caller;
+    if (rank->main_own == NULL)
+        rank->main_own = PyThreadState_New(PyInterpreterState_Main());
+    return rank->main_own;
+}
+
+void
+iso__main_of_rank_drop(iso_rank *rank)
+{
+    if (rank->main_own == NULL)
+        return;
+    iso__main_attach(rank->main_own);
+    iso__main_leave(rank->main_own);
+    rank->main_own = NULL;
+}

@@ -1,0 +1,253 @@
+/* engine_type.c: Engine, the owner of one iso_engine. */
+#include "ext.h"
+
+static int
+create(ext_engine *self, PyObject *values)
+{
+    iso_config config;
+    iso_error err = {0};
+    iso_config_init(&config);
+    PyObject *keep = PyList_New(0);
+    iso_function *table = keep == NULL ? NULL : ext_functions_table(self);
+    int code = -1;
+    if (table != NULL && ext_config_fill(self->state, &config, values, keep) == 0) {
+        config.functions = table;
+        config.function_count = (size_t)self->function_count;
+        config.log = ext_log_put;
+        config.log_user = self->queue;
+        PyThreadState *saved = PyEval_SaveThread();
+        code = iso_engine_create(&self->handle, &config, &err);
+        PyEval_RestoreThread(saved);
+        if (code < 0) {
+            err.code = code;
+            ext_raise_error(self->state, &err);
+        }
+    }
+    PyMem_Free(table);
+    Py_XDECREF(keep);
+    return code;
+}
+
+static PyObject *
+engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *values, *functions, *queue;
+    ext_state *state = PyType_GetModuleState(type);
+    if (kwargs != NULL && PyDict_GET_SIZE(kwargs) != 0) {
+        PyErr_SetString(PyExc_TypeError, "Engine takes positional arguments only");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "O!O!O!:Engine", &PyDict_Type, &values, &PyTuple_Type, &functions,
+                          state->log_queue_type, &queue)) {
+        return NULL;
+    }
+    ext_engine *self = (ext_engine *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->state = state;
+    self->queue = (ext_log_queue *)Py_NewRef(queue);
+    if (ext_functions_init(self, functions) < 0 || create(self, values) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+/* Ranks of this thread are ended first: iso_engine_destroy would wait for them, and they for us. */
+static void
+close_own_ranks(ext_engine *self)
+{
+    unsigned long thread = PyThread_get_thread_ident();
+    ext_rank *rank = self->ranks;
+    while (rank != NULL) {
+        if (rank->thread != thread) {
+            rank = rank->next;
+            continue;
+        }
+        Py_INCREF(rank);
+        int code = ext_rank_close(rank);
+        Py_DECREF(rank);
+        if (code < 0) {
+            return;
+        }
+        rank = self->ranks; /* the GIL was released: start again */
+    }
+}
+
+static int
+engine_end(ext_engine *self)
+{
+    if (self->handle == NULL || self->closing) {
+        return 0;
+    }
+    self->closing = 1;
+    Py_INCREF(self); /* the GIL is released below */
+    close_own_ranks(self);
+    PyThreadState *saved = PyEval_SaveThread();
+    int abandoned = iso_engine_destroy(self->handle);
+    PyEval_RestoreThread(saved);
+    if (abandoned < 0) { /* refused: the engine lives on */
+        self->closing = 0;
+        Py_DECREF(self);
+        return abandoned;
+    }
+    self->handle = NULL;
+    ext_log_close(self->queue); /* lets the reader end after the last line */
+    while (self->ranks != NULL) {
+        self->ranks->handle = NULL;
+        self->ranks = self->ranks->next;
+    }
+    /* An abandoned rank may still write to the log and call functions, whenever it comes back: what it
+     * would use must stay. */
+    if (abandoned == 0) {
+        Py_DECREF(self);
+    }
+    return abandoned;
+}
+
+static PyObject *
+engine_close(ext_engine *self, PyObject *Py_UNUSED(ignored))
+{
+    int abandoned = engine_end(self);
+    if (abandoned < 0) {
+        return ext_raise(self->state, abandoned, iso_strerror(abandoned), "");
+    }
+    return PyLong_FromLong(abandoned);
+}
+
+static PyObject *
+engine_open_rank(ext_engine *self, PyObject *number)
+{
+    int overflow;
+    long n = PyLong_AsLongAndOverflow(number, &overflow);
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (overflow || n != (int)n) {
+        return ext_raise(self->state, ISO_EINVAL, "the rank number is out of range", "");
+    }
+    return ext_rank_open(self, (int)n);
+}
+
+static PyObject *
+engine_stats(ext_engine *self, PyObject *number)
+{
+    long n = PyLong_AsLong(number);
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (self->handle == NULL || self->closing) {
+        return ext_raise(self->state, ISO_ESTATE, "the engine is closed", "");
+    }
+    iso_rank_stats stats;
+    int code = n == (int)n ? iso_engine_stats(self->handle, (int)n, &stats) : ISO_EINVAL;
+    if (code < 0) {
+        return ext_raise(self->state, code, "there is no rank of this number", "");
+    }
+    PyObject *outcomes = PyTuple_New(ISO_OUTCOME_COUNT);
+    for (int i = 0; outcomes != NULL && i < ISO_OUTCOME_COUNT; i++) {
+        PyObject *count = PyLong_FromUnsignedLongLong(stats.outcomes[i]);
+        if (count == NULL) {
+            Py_CLEAR(outcomes);
+        } else {
+            PyTuple_SET_ITEM(outcomes, i, count);
+        }
+    }
+    if (outcomes == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("(iNKNKKKy#)", stats.number, PyBool_FromLong(stats.open), (unsigned long long)stats.calls,
+                         outcomes, (unsigned long long)stats.edits, (unsigned long long)stats.log_lines,
+                         (unsigned long long)stats.sampled, (const char *)stats.histogram,
+                         (Py_ssize_t)sizeof stats.histogram);
+}
+
+static PyObject *
+engine_closed(ext_engine *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->handle == NULL || self->closing);
+}
+
+static void
+engine_finalize(ext_engine *self)
+{
+    if (self->handle == NULL) {
+        return;
+    }
+    PyObject *raised = PyErr_GetRaisedException();
+    if (PyErr_ResourceWarning((PyObject *)self, 1, "unclosed %R", self) < 0) {
+        PyErr_WriteUnraisable((PyObject *)self);
+    }
+    (void)engine_end(self);
+    PyErr_SetRaisedException(raised);
+}
+
+static int
+engine_traverse(ext_engine *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->queue);
+    for (Py_ssize_t i = 0; i < self->function_count; i++) {
+        Py_VISIT(self->functions[i].callable);
+    }
+    return 0;
+}
+
+/* The finaliser ran before: no rank can call a function any more. */
+static int
+engine_clear(ext_engine *self)
+{
+    if (self->handle == NULL) {
+        ext_functions_fini(self);
+    }
+    return 0;
+}
+
+static void
+engine_dealloc(ext_engine *self)
+{
+    if (PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
+        return;
+    }
+    PyObject_GC_UnTrack(self);
+    PyTypeObject *type = Py_TYPE(self);
+    ext_functions_fini(self);
+    Py_XDECREF(self->queue);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef engine_methods[] = {
+    {"open_rank", (PyCFunction)engine_open_rank, METH_O,
+     "open_rank($self, number, /)\n--\n\nMakes the calling thread a rank."},
+    {"stats", (PyCFunction)engine_stats, METH_O,
+     "stats($self, number, /)\n--\n\n(number, open, calls, outcomes, edits, log_lines, sampled, histogram) of a rank."},
+    {"close", (PyCFunction)engine_close, METH_NOARGS,
+     "close($self, /)\n--\n\nEnds the engine; the number of abandoned ranks."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef engine_getset[] = {
+    {"closed", (getter)engine_closed, NULL, "Whether close() was called.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot engine_slots[] = {
+    {Py_tp_doc, "Engine(settings, functions, log_queue, /)\n--\n\nThe owner of one iso_engine."},
+    {Py_tp_new, engine_new},
+    {Py_tp_dealloc, engine_dealloc},
+    {Py_tp_finalize, engine_finalize},
+    {Py_tp_traverse, engine_traverse},
+    {Py_tp_clear, engine_clear},
+    {Py_tp_methods, engine_methods},
+    {Py_tp_getset, engine_getset},
+    {0, NULL},
+};
+
+PyType_Spec ext_engine_spec = {
+    .name = "isoexec._native.Engine",
+    .basicsize = sizeof(ext_engine),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = engine_slots,
+};

@@ -1,0 +1,445 @@
+/* isoexec.h: run Python handlers in parallel inside a multi-threaded proxy.
+ *
+ * The model. A host (your proxy) makes one engine for a handler script. Each worker thread of the
+ * host opens one rank: a CPython sub-interpreter with its own GIL, made on that thread, used only on
+ * that thread, closed on that thread. iso_python_exec() crosses into it with one SIP message and
+ * runs one method of the object that the script's mod_init() returned. Ranks run in parallel.
+ *
+ * Threads. A rank belongs to the thread that opened it; using it elsewhere fails with ISO_ETHREAD.
+ * Call every function here with no Python thread state attached (a C host never has one; a Python
+ * extension releases its own first), except the functions of the section "Python objects".
+ * Functions that take no rank may be called from any thread.
+ *
+ * Memory. The caller owns what it passes in and the structs it hands over; strings are copied when
+ * they must outlive the call. What a function returns inside a struct is borrowed, and the comment
+ * says until when. No function keeps a message after it returned.
+ *
+ * Python. If the process has no Python yet, the first engine starts it on a thread of its own and
+ * it stays until the process ends. If Python runs already, it is used and never finalised.
+ *
+ * Failures. Functions that can fail return 0 (or a count) on success and a negative ISO_E... code;
+ * `iso_error *err` may be NULL, else it gets the code, one sentence, and a traceback if Python raised.
+ */
+#ifndef ISOEXEC_H
+#define ISOEXEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(ISO_BUILDING)
+#define ISO_API __attribute__((visibility("default")))
+#else
+#define ISO_API
+#endif
+
+#define ISO_VERSION_MAJOR 0
+#define ISO_VERSION_MINOR 1
+#define ISO_VERSION_PATCH 0
+
+/* "0.1.0": the version of the library that is loaded, which may differ from the header's. */
+ISO_API const char *iso_version(void);
+
+/* ---- errors ------------------------------------------------------------------------------- */
+
+/* X(name, number, text). The numbers never change. */
+#define ISO_ERROR_LIST(X)                                                                                              \
+    X(EINVAL, -1, "an argument is out of range")                                                                       \
+    X(ENOMEM, -2, "out of memory")                                                                                     \
+    X(EPARSE, -3, "not a valid SIP message")                                                                           \
+    X(ETHREAD, -4, "the rank belongs to another thread")                                                               \
+    X(ESTATE, -5, "the engine or rank is not in a state that allows this")                                             \
+    X(EVERSION, -6, "the Python that runs is not the one the library was built for")                                   \
+    X(EINTERP, -7, "Python or an interpreter could not be started")                                                    \
+    X(ESCRIPT, -8, "the handler script could not be loaded")                                                           \
+    X(EINIT, -9, "mod_init or child_init failed")                                                                      \
+    X(EDEPTH, -10, "calls are nested too deeply")                                                                      \
+    X(ESPACE, -11, "the buffer is too small")                                                                          \
+    X(ECONFIG, -12, "a setting is wrong")                                                                              \
+    X(EFUNCTION, -13, "a host function failed")                                                                        \
+    X(EINTERNAL, -14, "a fault of isoexec itself")
+
+enum iso_error_code {
+#define ISO_ERROR_ENUM(name, number, text) ISO_##name = number,
+    ISO_ERROR_LIST(ISO_ERROR_ENUM)
+#undef ISO_ERROR_ENUM
+};
+
+/* Text of a code ("out of memory"), and its name ("ENOMEM"). Never NULL, static memory. */
+ISO_API const char *iso_strerror(int code);
+ISO_API const char *iso_error_name(int code);
+
+typedef struct iso_error {
+    int code;             /* 0 or ISO_E... */
+    char message[512];    /* one sentence, says what to do where something can be done */
+    char traceback[4096]; /* Python traceback, "" if none; the end is kept when it is too long */
+} iso_error;
+
+/* ---- values ------------------------------------------------------------------------------- */
+
+/* Octets, not terminated. p == NULL: absent; n == 0 with p != NULL: empty. */
+typedef struct iso_str {
+    const char *p;
+    size_t n;
+} iso_str;
+
+/* A transport address, in no operating system's format: 20 octets, no sockets needed. */
+typedef struct iso_address {
+    uint8_t family;   /* 4, 6, or 0 for none */
+    uint8_t protocol; /* an ISO_PROTOCOL_ value, 0 unknown */
+    uint16_t port;    /* host byte order */
+    uint8_t ip[16];   /* network byte order; IPv4 in the first 4 octets */
+} iso_address;
+
+enum { ISO_PROTOCOL_UNKNOWN, ISO_PROTOCOL_UDP, ISO_PROTOCOL_TCP, ISO_PROTOCOL_TLS, ISO_PROTOCOL_WS, ISO_PROTOCOL_WSS };
+
+#define ISO_ADDRESS_TEXT 48 /* enough for any text that iso_address_format writes, with its NUL */
+
+/* Reads "192.0.2.1", "2001:db8::1" or "[2001:db8::1]" (n octets). ISO_EINVAL on anything else. */
+ISO_API int iso_address_parse(iso_address *out, const char *text, size_t n, uint16_t port);
+/* Writes the IP as text, NUL-terminated, and returns its length. IPv6 as OpenSIPS prints it: eight
+ * groups, upper-case, no leading zeros, no "::", no brackets. "" for family 0. */
+ISO_API size_t iso_address_format(const iso_address *address, char text[ISO_ADDRESS_TEXT]);
+
+/* ---- the message -------------------------------------------------------------------------- */
+
+/* From where the host called: OpenSIPS' route types. */
+enum { ISO_ROUTE_REQUEST = 1, ISO_ROUTE_ONREPLY, ISO_ROUTE_FAILURE, ISO_ROUTE_BRANCH };
+enum { ISO_TYPE_REQUEST = 1, ISO_TYPE_REPLY };
+
+/* The methods that are known by number: RFC 3261, 3262, 6665, 3311, 3428, 3515, 3903, 6086. */
+enum {
+    ISO_METHOD_OTHER,
+    ISO_METHOD_INVITE,
+    ISO_METHOD_ACK,
+    ISO_METHOD_BYE,
+    ISO_METHOD_CANCEL,
+    ISO_METHOD_OPTIONS,
+    ISO_METHOD_REGISTER,
+    ISO_METHOD_PRACK,
+    ISO_METHOD_SUBSCRIBE,
+    ISO_METHOD_NOTIFY,
+    ISO_METHOD_PUBLISH,
+    ISO_METHOD_INFO,
+    ISO_METHOD_REFER,
+    ISO_METHOD_MESSAGE,
+    ISO_METHOD_UPDATE,
+    ISO_METHOD_COUNT
+};
+
+#define ISO_MSG_VERSION 1
+#define ISO_MSG_MAX_LENGTH 0x7fffffffu /* octets of one message */
+#define ISO_INDEX_ROWS 64              /* header rows that an index stores; later rows are found by scanning */
+
+/* One header row; offsets count from the first octet of the message's data. */
+typedef struct iso_row {
+    uint32_t name;        /* first octet of the name */
+    uint32_t value;       /* octet after the colon, not trimmed */
+    uint32_t end;         /* octet after the last one of the value, before its line end; folds are inside */
+    uint16_t name_length; /* without white space before the colon */
+    uint16_t reserved;
+} iso_row;
+
+/* The header index of one message: where its parts are. Filled by iso_msg_index. */
+typedef struct iso_index {
+    uint32_t start;     /* first octet of the start line (leading line ends are skipped, RFC 3261 7.5) */
+    uint32_t headers;   /* first octet of the first header row */
+    uint32_t overflow;  /* first octet of row ISO_INDEX_ROWS + 1, 0 if all rows are stored */
+    uint32_t body;      /* octet after the blank line */
+    uint32_t first_n;   /* length of the first token, at `start`: method, or version of a reply */
+    uint32_t second;    /* second token: R-URI, or status code */
+    uint32_t second_n;
+    uint32_t third;     /* third part: version, or reason phrase (may be empty) */
+    uint32_t third_n;
+    uint16_t row_count; /* rows stored */
+    uint8_t type;       /* ISO_TYPE_REQUEST or ISO_TYPE_REPLY; 0: not filled */
+    uint8_t complete;   /* 1 if the blank line that ends the headers is there */
+    uint8_t method;     /* ISO_METHOD_... of a request; ISO_METHOD_OTHER of a reply */
+    uint8_t reserved[3];
+    iso_row rows[ISO_INDEX_ROWS];
+} iso_index;
+
+/* A SIP message: a fixed header over octets that the host owns. Nothing is copied on the inline
+ * channel. Version 1; new members are added at the end and change the version. */
+typedef struct iso_msg {
+    uint16_t version; /* ISO_MSG_VERSION */
+    uint8_t route;    /* ISO_ROUTE_..., informs the script */
+    uint8_t reserved;
+    uint32_t length;  /* octets at data */
+    const char *data; /* the message as received; must stay as it is until the call returned */
+    iso_address source;
+    iso_address destination; /* the host's receiving address */
+    const iso_index *index;  /* NULL, or an index of exactly these octets: then Python does not index again */
+} iso_msg;
+
+/* Fills a message header for a request route with unknown addresses. ISO_EINVAL if length is 0 or
+ * above ISO_MSG_MAX_LENGTH. */
+ISO_API int iso_msg_init(iso_msg *msg, const char *data, size_t length);
+
+/* Indexes the message into caller memory, in one pass, without allocating (RFC 3261 7, 25).
+ * ISO_EPARSE if the start line is not SIP or a row is no header. Does not set msg->index. */
+ISO_API int iso_msg_index(const iso_msg *msg, iso_index *index);
+
+/* Looks at the start line only: fills start, headers, first, second, third, type and method; no rows,
+ * body 0. */
+ISO_API int iso_msg_start_line(const iso_msg *msg, iso_index *index);
+
+/* The next row whose name is `name`, case-insensitively, compact and long forms alike ("f" and
+ * "From", RFC 3261 7.3.3). *cursor starts at 0 and is moved on. The value is trimmed, folds are left
+ * inside. Returns 1, or 0 if there is none. An empty name walks over every row. */
+ISO_API int iso_msg_header(const iso_msg *msg, const iso_index *index, iso_str name, uint32_t *cursor,
+                           iso_str *row_name_out, iso_str *value_out);
+
+/* The body: as many octets as the first Content-Length says, or all that is there without one
+ * (RFC 3261 18.3). ISO_EPARSE if Content-Length is not a number or more than is there. */
+ISO_API int iso_msg_body(const iso_msg *msg, const iso_index *index, iso_str *body_out);
+
+/* Copies a value with each fold turned into one space (RFC 3261 7.3.1). Returns the length; `to` needs
+ * value.n octets and may be value.p. */
+ISO_API size_t iso_unfold(iso_str value, char *to);
+
+/* Splits a list header at commas outside quotes and <> (RFC 3261 7.3). Takes the next element off
+ * *list, trimmed. Returns 1, or 0 at the end. Empty elements are skipped. */
+ISO_API int iso_list_next(iso_str *list, iso_str *element_out);
+
+/* Parts of a sip:, sips: or tel: URI (RFC 3261 19.1); borrowed from the text. Absent parts have p == NULL. */
+typedef struct iso_uri {
+    iso_str scheme, user, password, host, parameters, headers;
+    uint16_t port;      /* 0 if absent */
+    uint8_t bracketed;  /* host was an IPv6 reference; `host` is without the brackets */
+} iso_uri;
+/* Splits a URI. ISO_EPARSE if the text is none; *out is then untouched. */
+ISO_API int iso_uri_parse(iso_str text, iso_uri *out);
+/* The value of a parameter in ";a=b;c" text: 1 and *value_out (p == NULL if it has no "="), or 0. */
+ISO_API int iso_parameter(iso_str parameters, iso_str name, iso_str *value_out);
+
+/* Framing on a stream (RFC 3261 18.3). Looks at `n` octets received so far. Returns the length of the
+ * first message (1 or more), 0 if more octets are needed, or ISO_EPARSE if the stream can not be
+ * followed any more (no usable Content-Length, or a message above max octets). *skip_out is the
+ * number of octets before the message that belong to none (CRLF keep-alives, RFC 5626 3.5.1). */
+ISO_API int64_t iso_stream_next(const char *data, size_t n, size_t max, size_t *skip_out);
+
+/* ---- edits -------------------------------------------------------------------------------- */
+
+/* What a method changed. Headers edits apply in order. */
+enum {
+    ISO_EDIT_SET_RURI = 1,    /* value: the new R-URI; empty: back to the original */
+    ISO_EDIT_SET_DST_URI,     /* value: where to send; empty: none */
+    ISO_EDIT_APPEND_HEADER,   /* after the last row: name, value */
+    ISO_EDIT_INSERT_HEADER,   /* before the first row: name, value */
+    ISO_EDIT_REMOVE_HEADER,   /* every row of this name */
+    ISO_EDIT_REPLACE_HEADER,  /* the first row of this name gets the value, the others go; appended if none */
+    ISO_EDIT_SET_BODY,        /* value: the body; name: its Content-Type, or absent to leave that */
+};
+typedef struct iso_edit {
+    int kind; /* ISO_EDIT_... */
+    iso_str name;
+    iso_str value;
+} iso_edit;
+typedef struct iso_edits iso_edits; /* an action list */
+
+ISO_API size_t iso_edits_count(const iso_edits *edits);                             /* NULL counts 0 */
+ISO_API int iso_edits_get(const iso_edits *edits, size_t i, iso_edit *edit_out);    /* ISO_EINVAL past the end */
+/* A copy that the caller owns and frees (NULL: out of memory; of NULL: NULL), for a host that needs the
+ * edits of a result after the next call. free(NULL) is a no-op. */
+ISO_API iso_edits *iso_edits_copy(const iso_edits *edits);
+ISO_API void iso_edits_free(iso_edits *edits);
+
+/* Writes the message with the edits applied (R-URI, headers, body; Content-Length is made right when
+ * the body changed). Returns the length it has; nothing above `size` is written, so a result above
+ * `size` asks for a larger buffer. ISO_EPARSE if the message can not be indexed, ISO_ENOMEM. */
+ISO_API int64_t iso_msg_render(const iso_msg *msg, const iso_edits *edits, char *to, size_t size);
+
+/* ---- host functions ----------------------------------------------------------------------- */
+
+typedef struct iso_engine iso_engine;
+typedef struct iso_rank iso_rank;
+
+enum { ISO_VALUE_NONE, ISO_VALUE_STR, ISO_VALUE_INT };
+typedef struct iso_value {
+    int kind;    /* ISO_VALUE_... */
+    iso_str str; /* of ISO_VALUE_STR: UTF-8, other octets as they were (surrogateescape) */
+    int64_t num; /* of ISO_VALUE_INT */
+} iso_value;
+
+/* The call that a host function serves: who asks, about what. Borrowed, for the function's duration. */
+typedef struct iso_call {
+    iso_rank *rank;
+    int rank_number;
+    const char *method; /* of the script */
+    const iso_msg *msg;
+    const iso_edits *edits; /* so far; NULL if none */
+    const char *function;   /* the name the script used */
+} iso_call;
+
+/* Runs on the rank's thread. The result goes to the script as an int. To raise RuntimeError in the
+ * script instead, fill err->message and return ISO_EFUNCTION. May call iso_python_exec on the same
+ * rank (a nested call). */
+typedef int (*iso_function_fn)(const iso_call *call, const iso_value *argv, int argc, void *user, iso_error *err);
+
+enum {
+    ISO_FUNCTION_BLOCKING = 1, /* may block: the GIL is released around it */
+    ISO_FUNCTION_PYTHON = 2,   /* needs the main interpreter: its thread state is attached around it */
+};
+
+/* One host function. `signature`: one letter an argument, s text, i int, v either; after '|' the
+ * optional ones, which may be left out or None; "*" at the end takes any number more. NULL: "*". */
+typedef struct iso_function {
+    const char *name;
+    const char *signature;
+    iso_function_fn function;
+    void *user;
+    unsigned flags; /* ISO_FUNCTION_... */
+} iso_function;
+
+/* ---- engine ------------------------------------------------------------------------------- */
+
+/* Log levels, OpenSIPS' numbers. */
+enum { ISO_LOG_ALERT = -3, ISO_LOG_CRIT, ISO_LOG_ERR, ISO_LOG_WARN = 1, ISO_LOG_NOTICE, ISO_LOG_INFO, ISO_LOG_DBG };
+
+/* A line for the host's log, without line end. rank 0: the engine itself. Called from any thread, at
+ * times with a rank attached: must not block, must not call isoexec or Python. */
+typedef void (*iso_log_fn)(void *user, int level, int rank, const char *text);
+
+enum { ISO_TIMING_OFF, ISO_TIMING_SAMPLED, ISO_TIMING_FULL };
+
+/* Settings of an engine. iso_config_init sets every default; the strings are copied by create. The
+ * table of native/engine/settings.h describes each for TOML, environment, CLI and docs. */
+typedef struct iso_config {
+    size_t size;                   /* sizeof(iso_config), set by init */
+    const char *script_name;       /* path of the .py or .pyc; required */
+    const char *mod_init_function; /* "mod_init" */
+    const char *child_init_method; /* "child_init" */
+    const char *python_home;       /* NULL: where libpython says; only if the engine starts Python */
+    const char *venv;              /* NULL: the venv that holds libisoexec; only if the engine starts Python */
+    const char *preload;           /* comma list of modules more that the main interpreter loads first */
+    int ranks;                     /* 4; the highest rank number that may be opened */
+    int log_level;                 /* ISO_LOG_INFO; lines above it are dropped before formatting */
+    int max_depth;                 /* 8; nested calls on one rank */
+    int keep_edits_on_error;       /* 0; 1: edits of a method that raised are kept, as OpenSIPS does */
+    int timing;                    /* ISO_TIMING_SAMPLED: one call in 16 goes into the histogram */
+    int allow_threads;             /* 1; scripts may start threads */
+    int allow_daemon_threads;      /* 0; daemon threads make a clean stop impossible */
+    int grace_ms;                  /* 5000; how long a stop waits for the script's threads */
+    int recursion_limit;           /* 0: CPython's; else sys.setrecursionlimit in each rank */
+    int switch_interval_us;        /* 500; how long a script's thread may keep a call waiting */
+    const iso_function *functions; /* host functions; the array is copied, names and signatures too */
+    size_t function_count;
+    iso_log_fn log;                /* NULL: standard error */
+    void *log_user;
+} iso_config;
+
+/* Every default, and the size. */
+ISO_API void iso_config_init(iso_config *config);
+/* Sets one member by its name from text, checked against its range: for a host's config file.
+ * ISO_ECONFIG with a sentence that names the nearest setting. The text is borrowed by string members. */
+ISO_API int iso_config_set(iso_config *config, const char *name, const char *text, iso_error *err);
+
+/* One row of the settings table. */
+typedef struct iso_setting {
+    const char *name;
+    const char *type;        /* "str", "int", "bool", "choice" */
+    const char *choices;     /* "off|sampled|full" for a choice, else "" */
+    const char *default_text; /* "" for none */
+    int64_t min, max;        /* of an int */
+    const char *unit;        /* "ms", "us" or "" */
+    const char *doc;         /* one or two sentences */
+} iso_setting;
+/* The i-th row, or NULL past the end. Static memory. */
+ISO_API const iso_setting *iso_setting_get(size_t i);
+
+/* Makes an engine; starts Python if there is none, loads into the main interpreter what ranks must
+ * find there, and starts no rank. Blocks (0.1 to 1 s the first time). Fails with ISO_ECONFIG,
+ * ISO_EVERSION, ISO_EINTERP, ISO_ENOMEM; *out is then untouched and nothing is left running. */
+ISO_API int iso_engine_create(iso_engine **out, const iso_config *config, iso_error *err);
+
+/* Ends the engine: ranks that are still open are ended if their threads are gone, else the call
+ * waits for the grace time and then abandons them with one log line (their interpreter is never
+ * touched again). Blocks. NULL is a no-op. Returns the number of abandoned ranks. */
+ISO_API int iso_engine_destroy(iso_engine *engine);
+
+/* ---- ranks -------------------------------------------------------------------------------- */
+
+/* Makes the calling thread rank `number` (1 to config.ranks): a new interpreter, in which the script
+ * is loaded and mod_init() and child_init(number) run. Blocks (10 to 100 ms). On failure nothing is
+ * left running and err holds the traceback: ISO_ESCRIPT, ISO_EINIT, ISO_EINTERP, ISO_ESTATE (the
+ * number is open, or the engine is closing), ISO_EINVAL (number, or the thread's stack is too small). */
+ISO_API int iso_rank_open(iso_engine *engine, int number, iso_rank **out, iso_error *err);
+
+/* Ends the rank on its own thread: joins the script's threads (grace time), runs the interpreter's
+ * exit functions. ISO_ETHREAD elsewhere, ISO_ESTATE inside a call. 0 also when it had to be abandoned. */
+ISO_API int iso_rank_close(iso_rank *rank);
+
+/* The number it was opened with; any thread. */
+ISO_API int iso_rank_number(const iso_rank *rank);
+
+/* Keeps the rank attached over a burst of calls, about 40 ns cheaper each. Call end before the host
+ * blocks: the script's threads run only while the rank is detached. ISO_ETHREAD, ISO_ESTATE. */
+ISO_API int iso_rank_begin(iso_rank *rank);
+ISO_API int iso_rank_end(iso_rank *rank);
+
+/* How a call ended. */
+enum {
+    ISO_OUTCOME_RETURNED,  /* the method returned an int: `code` */
+    ISO_OUTCOME_RAISED,    /* it raised */
+    ISO_OUTCOME_EXIT,      /* it raised SystemExit or KeyboardInterrupt */
+    ISO_OUTCOME_BAD_VALUE, /* it returned no int, or one that does not fit an int */
+    ISO_OUTCOME_MISSING,   /* the handler has no such method, or it can not be called */
+    ISO_OUTCOME_MALFORMED, /* the octets are not a SIP message; the method was not called */
+    ISO_OUTCOME_REFUSED,   /* no call was made: wrong thread, closed rank, nesting too deep */
+    ISO_OUTCOME_COUNT
+};
+ISO_API const char *iso_outcome_name(int outcome); /* "returned", "raised", ... */
+
+/* Borrowed parts live until the next call on this rank at this depth, or its close. */
+typedef struct iso_result {
+    int code;               /* > 0 true, 0 end the script, < 0 false; -1 for every failure */
+    int outcome;            /* ISO_OUTCOME_... */
+    uint64_t elapsed_ns;    /* 0 unless timing is full */
+    iso_str new_uri;        /* what the method set, or absent */
+    iso_str dst_uri;
+    const iso_edits *edits; /* all edits in order, NULL if there are none */
+    iso_str error;          /* reason or traceback, with rank, method and Call-ID; absent on success */
+} iso_result;
+
+/* Runs handler.method(msg) or, if extra.p != NULL, handler.method(msg, extra), on this thread.
+ * Returns 0 if the result is a method's doing (also when it raised), or the negative code of why no
+ * call was made; out is filled either way. A nested call from a host function is allowed on the same
+ * rank. The error indicator of Python is clear before and after. */
+ISO_API int iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso_result *out);
+
+/* ---- statistics --------------------------------------------------------------------------- */
+
+#define ISO_HISTOGRAM_BUCKETS 256 /* log-linear: 8 steps an octave from 1 ns, so at most 12.5 % wide */
+
+typedef struct iso_rank_stats {
+    int number;
+    int open;                              /* 1: serving; 0: never opened or closed */
+    uint64_t calls;                        /* all, nested ones too */
+    uint64_t outcomes[ISO_OUTCOME_COUNT];
+    uint64_t edits;                        /* recorded in calls that kept them */
+    uint64_t log_lines;
+    uint64_t sampled;                      /* calls in the histogram */
+    uint64_t histogram[ISO_HISTOGRAM_BUCKETS];
+} iso_rank_stats;
+
+/* Reads the counters of rank `number`, from any thread, while it runs; never waits for a GIL. */
+ISO_API int iso_engine_stats(const iso_engine *engine, int number, iso_rank_stats *out);
+/* Lower bound of a bucket in ns, and the p-quantile (0 to 1) of a histogram in ns, 0 if empty. */
+ISO_API uint64_t iso_histogram_floor(size_t bucket);
+ISO_API uint64_t iso_histogram_quantile(const uint64_t histogram[ISO_HISTOGRAM_BUCKETS], double p);
+
+/* ---- Python objects: call these with a Python thread state attached ------------------------- */
+
+/* A new reference to the OpenSIPS module made for the current interpreter (SIPMsg, LM_... functions),
+ * or NULL with a Python error set. For Python hosts and tests; ranks have it in sys.modules. */
+struct _object;
+ISO_API struct _object *iso_script_module(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,30 @@
+/* method.c: numbers of the methods that have an interned str ready in each rank. */
+#include "sip/method.h"
+
+const char iso__method_names[ISO_METHOD_COUNT][16] = {
+    [ISO_METHOD_OTHER] = "",
+    [ISO_METHOD_INVITE] = "INVITE",
+    [ISO_METHOD_ACK] = "ACK",
+    [ISO_METHOD_BYE] = "BYE",
+    [ISO_METHOD_CANCEL] = "CANCEL",
+    [ISO_METHOD_OPTIONS] = "OPTIONS",
+    [ISO_METHOD_REGISTER] = "REGISTER",
+    [ISO_METHOD_PRACK] = "PRACK",
+    [ISO_METHOD_SUBSCRIBE] = "SUBSCRIBE",
+    [ISO_METHOD_NOTIFY] = "NOTIFY",
+    [ISO_METHOD_PUBLISH] = "PUBLISH",
+    [ISO_METHOD_INFO] = "INFO",
+    [ISO_METHOD_REFER] = "REFER",
+    [ISO_METHOD_MESSAGE] = "MESSAGE",
+    [ISO_METHOD_UPDATE] = "UPDATE",
+};
+
+int
+iso__method_number(const char *p, size_t n)
+{
+    char padded[16] = "";
+    if (n == 0 || n > ISO__METHOD_LONGEST)
+        return ISO_METHOD_OTHER;
+    memcpy(padded, p, n);
+    return iso__method_at(padded, n);
+}

@@ -1,0 +1,1 @@
+"""Measurements of isoexec. `python -m perf floor`; see README.md."""

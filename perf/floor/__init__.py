@@ -1,0 +1,1 @@
+"""The floor: isoexec against a throw-away prototype that does nothing but the crossing."""

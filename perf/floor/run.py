@@ -1,0 +1,128 @@
+"""Runs the floor program and the case python, and gathers their samples and the machine's noise."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections import defaultdict
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+
+from perf.floor import build
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much to measure: the arguments of the floor program, in their order."""
+
+    repeats: int
+    calls: int
+    scale_repeats: int
+    scale_seconds: float
+    scale_patience: float  # seconds after which disturbed samples are no longer taken again
+    most_ranks: int
+
+
+FULL = Plan(
+    repeats=31,
+    calls=200_000,
+    scale_repeats=9,
+    scale_seconds=0.2,
+    scale_patience=60.0,
+    most_ranks=32,
+)
+QUICK = Plan(
+    repeats=5,
+    calls=50_000,
+    scale_repeats=3,
+    scale_seconds=0.1,
+    scale_patience=3.0,
+    most_ranks=8,
+)
+
+type Samples = dict[str, dict[str, list[float]]]
+
+
+@dataclass
+class Results:
+    """Everything that was measured: samples by case and side, and what the machine was like."""
+
+    version: str
+    plan: Plan
+    machine: dict[str, str | int]
+    samples: Samples = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    load_before: float = 0.0
+    load_after: float = 0.0
+    cores_of_others: float = 0.0  # used on average while the cases ran
+
+
+def _describe_machine() -> dict[str, str | int]:
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].partition(":")[2].strip() if names else cpu
+    return {
+        "cpu": cpu,
+        "cores": len(os.sched_getaffinity(0)),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "python_flags": str(sysconfig.get_config_var("CONFIG_ARGS") or ""),
+        "compiler_flags": " ".join(build.FLAGS),
+    }
+
+
+def _machine_cpu() -> float:
+    """Seconds of CPU time that all processes used, without idle and waiting."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    ticks = [int(value) for value in stat.read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_cpu() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def _run(command: list[str], samples: Samples) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise build.FloorError(f"{Path(command[0]).name} failed: {done.stderr.strip()}")
+    for line in done.stdout.splitlines():
+        case, side, value = line.split()
+        samples[case][side].append(float(value))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def measure(version: str, plan: Plan) -> Results:
+    """Builds and runs all cases."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        raise build.FloorError("the floor's indexer is written for x86-64 only.")
+    results = Results(version, plan, _describe_machine())
+    script = str(build.SOURCES / "handler.py")
+    with tempfile.TemporaryDirectory(prefix="isoexec-floor-") as name:
+        folder = Path(name)
+        _say("floor: building")
+        program = build.build_program(folder)
+        build.build_extension(folder)
+        begin, own = os.times().elapsed, _own_cpu()
+        busy = _machine_cpu()
+        results.load_before = os.getloadavg()[0]
+        _say("floor: running the C cases")
+        numbers = [str(value) for value in astuple(plan)]
+        _run([str(program), script, *numbers], results.samples)
+        _say("floor: running the case python")
+        case = [sys.executable, "-P", str(build.SOURCES / "python_case.py"), name, script]
+        _run([*case, str(plan.repeats), str(plan.calls)], results.samples)
+        busy, own = _machine_cpu() - busy, _own_cpu() - own
+        results.cores_of_others = max(0.0, (busy - own) / (os.times().elapsed - begin))
+        results.load_after = os.getloadavg()[0]
+    return results

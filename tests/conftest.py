@@ -1,0 +1,19 @@
+"""What every test run shows: the versions at its start (skips are named at its end, by -ra)."""
+
+import platform
+import sys
+from pathlib import Path
+
+import isoexec
+from support import corpus
+
+
+def pytest_report_header() -> list[str]:
+    package = Path(isoexec.__file__).parent
+    kind = "editable" if package.parent == corpus.CHECKOUT else "wheel"
+    torture = corpus.torture_missing() or str(corpus.TORTURE)
+    return [
+        f"isoexec {isoexec.__version__} ({kind}) in {package}",
+        f"python {platform.python_version()} in {sys.prefix}",
+        f"torture messages: {torture}",
+    ]

@@ -1,0 +1,1 @@
+"""What the tests share: the corpus, a small host, child processes, messages."""
