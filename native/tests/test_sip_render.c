@@ -67,75 +67,76 @@ struct edit {
     const char *name, *value;
 };
 
+static const struct {
+    const char *head;
+    struct edit edits[4];
+    const char *expected;
+} edit_cases[] = {
+    {HEAD "\r\n", {{ISO_EDIT_SET_RURI, NULL, "sip:new@x"}}, "INVITE sip:new@x SIP/2.0\r\n" HEAD "\r\n"},
+    {HEAD "\r\n",
+     {{ISO_EDIT_SET_RURI, NULL, "sip:1"}, {ISO_EDIT_SET_RURI, NULL, "sip:2"}},
+     "INVITE sip:2 SIP/2.0\r\n" HEAD "\r\n"},
+    {HEAD "\r\n", {{ISO_EDIT_SET_RURI, NULL, "sip:1"}, {ISO_EDIT_SET_RURI, NULL, ""}}, LINE HEAD "\r\n"},
+    {HEAD "\r\n", {{ISO_EDIT_SET_DST_URI, NULL, "sip:hop"}}, LINE HEAD "\r\n"},
+    {HEAD "\r\n",
+     {{ISO_EDIT_APPEND_HEADER, "X", "1"}, {ISO_EDIT_APPEND_HEADER, "Y", ""}},
+     LINE HEAD "X: 1\r\nY:\r\n\r\n"},
+    {HEAD "\r\n",
+     {{ISO_EDIT_INSERT_HEADER, "X", "1"}, {ISO_EDIT_INSERT_HEADER, "Y", "2"}},
+     LINE "Y: 2\r\nX: 1\r\n" HEAD "\r\n"},
+    {HEAD "\r\n", {{ISO_EDIT_REMOVE_HEADER, "via", NULL}}, LINE "f: me\r\nCall-ID: x\r\n\r\n"},
+    {HEAD "\r\n",
+     {{ISO_EDIT_REMOVE_HEADER, "From", NULL}, {ISO_EDIT_REMOVE_HEADER, "i", NULL}},
+     LINE "Via: 1\r\nv: 2\r\nVia: 3\r\n\r\n"},
+    {HEAD "\r\n", {{ISO_EDIT_REPLACE_HEADER, "V", "new"}}, LINE "Via: new\r\nf: me\r\nCall-ID: x\r\n\r\n"},
+    {HEAD "\r\n",
+     {{ISO_EDIT_REPLACE_HEADER, "From", "you"}},
+     LINE "Via: 1\r\nf: you\r\nv: 2\r\nVia: 3\r\nCall-ID: x\r\n\r\n"},
+    {HEAD "\r\n", {{ISO_EDIT_REPLACE_HEADER, "To", "you"}}, LINE HEAD "To: you\r\n\r\n"},
+    /* in order: what an edit wrote is seen by the next ones */
+    {HEAD "\r\n",
+     {{ISO_EDIT_INSERT_HEADER, "v", "0"}, {ISO_EDIT_REPLACE_HEADER, "Via", "9"}},
+     LINE "v: 9\r\nf: me\r\nCall-ID: x\r\n\r\n"},
+    {HEAD "\r\n", {{ISO_EDIT_APPEND_HEADER, "X", "1"}, {ISO_EDIT_REMOVE_HEADER, "x", NULL}}, LINE HEAD "\r\n"},
+    {HEAD "\r\n",
+     {{ISO_EDIT_REMOVE_HEADER, "Via", NULL}, {ISO_EDIT_APPEND_HEADER, "Via", "4"}},
+     LINE "f: me\r\nCall-ID: x\r\nVia: 4\r\n\r\n"},
+    {HEAD "\r\n",
+     {{ISO_EDIT_REMOVE_HEADER, "Via", NULL}, {ISO_EDIT_REPLACE_HEADER, "Via", "4"}},
+     LINE "f: me\r\nCall-ID: x\r\nVia: 4\r\n\r\n"},
+    /* folds go with their row */
+    {"A: b\r\n c\r\nD: e\r\n\r\n", {{ISO_EDIT_REMOVE_HEADER, "A", NULL}}, LINE "D: e\r\n\r\n"},
+    {"A: b\n c\nD: e\n\n", {{ISO_EDIT_REPLACE_HEADER, "A", "x"}}, LINE "A: x\r\nD: e\n\n"},
+    /* Content-Length follows the body, and only the body */
+    {"l: 2\r\nX: y\r\n\r\nok", {{ISO_EDIT_SET_BODY, NULL, "longer body"}}, LINE "l: 11\r\nX: y\r\n\r\nlonger body"},
+    {"A: b\r\n\r\n",
+     {{ISO_EDIT_SET_BODY, "text/plain", "new"}},
+     LINE "A: b\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nnew"},
+    {"c: a/b\r\nContent-Length : 2\r\nl: 2\r\n\r\nok",
+     {{ISO_EDIT_SET_BODY, "c/d", ""}},
+     LINE "c: c/d\r\nContent-Length: 0\r\n\r\n"},
+    {"l: 2\r\n\r\nok",
+     {{ISO_EDIT_SET_BODY, NULL, "abc"}, {ISO_EDIT_REMOVE_HEADER, "Content-Length", NULL}},
+     LINE "Content-Length: 3\r\n\r\nabc"},
+    {"l: 9\r\n\r\nshort", {{ISO_EDIT_SET_BODY, NULL, "right"}}, LINE "l: 5\r\n\r\nright"},
+    {"l: 2\r\n\r\nok surplus", {{ISO_EDIT_APPEND_HEADER, "X", "y"}}, LINE "l: 2\r\nX: y\r\n\r\nok"},
+    {"\r\n", {{ISO_EDIT_INSERT_HEADER, "X", "y"}}, LINE "X: y\r\n\r\n"},
+    {"A: b", {{ISO_EDIT_APPEND_HEADER, "X", "y"}}, LINE "A: b\r\nX: y\r\n\r\n"},
+    {"A: b\r", {{ISO_EDIT_INSERT_HEADER, "X", "y"}}, LINE "X: y\r\nA: b\r\n\r\n"},
+};
+
 static void
 test_edits(void)
 {
-    static const struct {
-        const char *head;
-        struct edit edits[4];
-        const char *expected;
-    } cases[] = {
-        {HEAD "\r\n", {{ISO_EDIT_SET_RURI, NULL, "sip:new@x"}}, "INVITE sip:new@x SIP/2.0\r\n" HEAD "\r\n"},
-        {HEAD "\r\n",
-         {{ISO_EDIT_SET_RURI, NULL, "sip:1"}, {ISO_EDIT_SET_RURI, NULL, "sip:2"}},
-         "INVITE sip:2 SIP/2.0\r\n" HEAD "\r\n"},
-        {HEAD "\r\n", {{ISO_EDIT_SET_RURI, NULL, "sip:1"}, {ISO_EDIT_SET_RURI, NULL, ""}}, LINE HEAD "\r\n"},
-        {HEAD "\r\n", {{ISO_EDIT_SET_DST_URI, NULL, "sip:hop"}}, LINE HEAD "\r\n"},
-        {HEAD "\r\n",
-         {{ISO_EDIT_APPEND_HEADER, "X", "1"}, {ISO_EDIT_APPEND_HEADER, "Y", ""}},
-         LINE HEAD "X: 1\r\nY:\r\n\r\n"},
-        {HEAD "\r\n",
-         {{ISO_EDIT_INSERT_HEADER, "X", "1"}, {ISO_EDIT_INSERT_HEADER, "Y", "2"}},
-         LINE "Y: 2\r\nX: 1\r\n" HEAD "\r\n"},
-        {HEAD "\r\n", {{ISO_EDIT_REMOVE_HEADER, "via", NULL}}, LINE "f: me\r\nCall-ID: x\r\n\r\n"},
-        {HEAD "\r\n",
-         {{ISO_EDIT_REMOVE_HEADER, "From", NULL}, {ISO_EDIT_REMOVE_HEADER, "i", NULL}},
-         LINE "Via: 1\r\nv: 2\r\nVia: 3\r\n\r\n"},
-        {HEAD "\r\n", {{ISO_EDIT_REPLACE_HEADER, "V", "new"}}, LINE "Via: new\r\nf: me\r\nCall-ID: x\r\n\r\n"},
-        {HEAD "\r\n",
-         {{ISO_EDIT_REPLACE_HEADER, "From", "you"}},
-         LINE "Via: 1\r\nf: you\r\nv: 2\r\nVia: 3\r\nCall-ID: x\r\n\r\n"},
-        {HEAD "\r\n", {{ISO_EDIT_REPLACE_HEADER, "To", "you"}}, LINE HEAD "To: you\r\n\r\n"},
-        /* in order: what an edit wrote is seen by the next ones */
-        {HEAD "\r\n",
-         {{ISO_EDIT_INSERT_HEADER, "v", "0"}, {ISO_EDIT_REPLACE_HEADER, "Via", "9"}},
-         LINE "v: 9\r\nf: me\r\nCall-ID: x\r\n\r\n"},
-        {HEAD "\r\n", {{ISO_EDIT_APPEND_HEADER, "X", "1"}, {ISO_EDIT_REMOVE_HEADER, "x", NULL}}, LINE HEAD "\r\n"},
-        {HEAD "\r\n",
-         {{ISO_EDIT_REMOVE_HEADER, "Via", NULL}, {ISO_EDIT_APPEND_HEADER, "Via", "4"}},
-         LINE "f: me\r\nCall-ID: x\r\nVia: 4\r\n\r\n"},
-        {HEAD "\r\n",
-         {{ISO_EDIT_REMOVE_HEADER, "Via", NULL}, {ISO_EDIT_REPLACE_HEADER, "Via", "4"}},
-         LINE "f: me\r\nCall-ID: x\r\nVia: 4\r\n\r\n"},
-        /* folds go with their row */
-        {"A: b\r\n c\r\nD: e\r\n\r\n", {{ISO_EDIT_REMOVE_HEADER, "A", NULL}}, LINE "D: e\r\n\r\n"},
-        {"A: b\n c\nD: e\n\n", {{ISO_EDIT_REPLACE_HEADER, "A", "x"}}, LINE "A: x\r\nD: e\n\n"},
-        /* Content-Length follows the body, and only the body */
-        {"l: 2\r\nX: y\r\n\r\nok", {{ISO_EDIT_SET_BODY, NULL, "longer body"}}, LINE "l: 11\r\nX: y\r\n\r\nlonger body"},
-        {"A: b\r\n\r\n",
-         {{ISO_EDIT_SET_BODY, "text/plain", "new"}},
-         LINE "A: b\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nnew"},
-        {"c: a/b\r\nContent-Length : 2\r\nl: 2\r\n\r\nok",
-         {{ISO_EDIT_SET_BODY, "c/d", ""}},
-         LINE "c: c/d\r\nContent-Length: 0\r\n\r\n"},
-        {"l: 2\r\n\r\nok",
-         {{ISO_EDIT_SET_BODY, NULL, "abc"}, {ISO_EDIT_REMOVE_HEADER, "Content-Length", NULL}},
-         LINE "Content-Length: 3\r\n\r\nabc"},
-        {"l: 9\r\n\r\nshort", {{ISO_EDIT_SET_BODY, NULL, "right"}}, LINE "l: 5\r\n\r\nright"},
-        {"l: 2\r\n\r\nok surplus", {{ISO_EDIT_APPEND_HEADER, "X", "y"}}, LINE "l: 2\r\nX: y\r\n\r\nok"},
-        {"\r\n", {{ISO_EDIT_INSERT_HEADER, "X", "y"}}, LINE "X: y\r\n\r\n"},
-        {"A: b", {{ISO_EDIT_APPEND_HEADER, "X", "y"}}, LINE "A: b\r\nX: y\r\n\r\n"},
-        {"A: b\r", {{ISO_EDIT_INSERT_HEADER, "X", "y"}}, LINE "X: y\r\nA: b\r\n\r\n"},
-    };
     char text[512];
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof(edit_cases) / sizeof(edit_cases[0]); i++) {
         iso_edits edits = {0};
-        for (int k = 0; k < 4 && cases[i].edits[k].kind; k++) {
-            const struct edit *edit = &cases[i].edits[k];
+        for (int k = 0; k < 4 && edit_cases[i].edits[k].kind; k++) {
+            const struct edit *edit = &edit_cases[i].edits[k];
             CHECK_INT(iso__edits_add(&edits, edit->kind, literal(edit->name), literal(edit->value)), 0);
         }
-        snprintf(text, sizeof(text), LINE "%s", cases[i].head);
-        check_render(text, &edits, cases[i].expected);
+        snprintf(text, sizeof(text), LINE "%s", edit_cases[i].head);
+        check_render(text, &edits, edit_cases[i].expected);
         iso__edits_fini(&edits);
     }
 }
