@@ -167,7 +167,7 @@ close_rank(iso_engine *engine, iso_rank *rank, const struct timespec *deadline)
     if (state == ISO__RANK_CLOSED)
         return 0;
     if (state != ISO__RANK_ABANDONED) {
-        atomic_store(&rank->state, ISO__RANK_ABANDONED);
+        iso__rank_abandon(rank);
         iso__log(engine, ISO_LOG_ERR, rank->number,
                  "abandoned: its thread did not close it within %d ms (setting grace_ms)", engine->config.grace_ms);
     }

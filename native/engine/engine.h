@@ -60,7 +60,7 @@ typedef struct iso__frame {
     const iso_msg *msg;      /* of the running call */
     const char *method;
     iso_edits *edits;        /* where the running call records: own_edits, or the outer call's */
-    iso__edits_mark savepoint; /* what a call that raises goes back to */
+    iso__edits_mark savepoint; /* of the outer call's edits: what a nested call that raises goes back to */
     iso_edits own_edits;
     iso__text error;         /* lent out in iso_result.error */
     script_slot slot;
@@ -87,7 +87,7 @@ enum iso__rank_state {
     ISO__RANK_OPENING,
     ISO__RANK_SERVING,
     ISO__RANK_CLOSING,
-    ISO__RANK_ABANDONED, /* its interpreter could not be ended and is never touched again */
+    ISO__RANK_ABANDONED, /* its interpreter could not be ended and is never touched again; for good */
 };
 
 /* A rank lives in its engine's table until the engine is destroyed, so that a call after close finds
@@ -168,7 +168,8 @@ int iso__runtime_main(int (*function)(void *argument), void *argument);
 void iso__runtime_add(iso_engine *engine);
 void iso__runtime_remove(iso_engine *engine);
 int iso__runtime_live_ranks(int by); /* adds to and returns the number of live interpreters */
-int iso__runtime_close_all(void);    /* at exit of a Python host: ends all ranks; returns how many were abandoned */
+int iso__runtime_abandoned(int by);  /* the same for interpreters that could not be ended */
+void iso__runtime_close_all(void);   /* at exit of a Python host: ends all ranks */
 
 /* main_rules.c: what the main interpreter must do for ranks; called with it attached */
 int iso__main_rules_install(const iso_config *config, bool python_host, iso_error *err);
@@ -186,6 +187,7 @@ int iso__engine_close(iso_engine *engine); /* ends all ranks, keeps the structs;
 /* Ends a rank, on its thread or, if that is gone, on any. 0, or 1 if it had to be abandoned. */
 int iso__rank_end(iso_rank *rank);
 int iso__rank_end_attached(iso_rank *rank); /* the same from inside: attached on entry, detached on return */
+void iso__rank_abandon(iso_rank *rank);
 size_t iso__stack_left(void);
 
 /* rules.c: in the rank, attached */
@@ -207,6 +209,8 @@ void iso__methods_clear(iso_rank *rank);
 /* failure.c: attached, with an error set */
 /* Takes the error, logs it, keeps its text in the frame. Returns the outcome. */
 int iso__failure_take(iso_rank *rank, iso__frame *frame, int outcome);
+/* The handler has no such method: clears the error, names the nearest one. */
+void iso__failure_missing(iso_rank *rank, iso__frame *frame);
 /* Keeps and logs a reason that is not an exception. */
 void iso__failure_reason(iso_rank *rank, iso__frame *frame, int level, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

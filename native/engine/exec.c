@@ -94,7 +94,12 @@ call_method(iso_rank *rank, iso__frame *frame, PyObject *object, iso_str extra, 
     Py_XDECREF(args[3]);
     if (ISO__LIKELY(result != NULL))
         return result_code(rank, frame, result, outcome);
-    *outcome = iso__failure_take(rank, frame, missing ? ISO_OUTCOME_MISSING : ISO_OUTCOME_RAISED);
+    if (missing) {
+        iso__failure_missing(rank, frame);
+        *outcome = ISO_OUTCOME_MISSING;
+        return -1;
+    }
+    *outcome = iso__failure_take(rank, frame, ISO_OUTCOME_RAISED);
     return -1;
 }
 
@@ -114,13 +119,19 @@ static inline void
 finish_edits(iso_rank *rank, iso__frame *frame, int outcome, iso_result *out)
 {
     iso_edits *edits = frame->edits;
-    if (ISO__UNLIKELY(outcome != ISO_OUTCOME_RETURNED) && !rank->engine->config.keep_edits_on_error)
-        iso__edits_restore(edits, frame->savepoint);
     out->edits = NULL;
-    out->new_uri = out->dst_uri = (iso_str){NULL, 0};
+    out->new_uri = (iso_str){NULL, 0};
+    out->dst_uri = (iso_str){NULL, 0}; /* not copied from each other: a wide load after narrow stores stalls */
     if (ISO__LIKELY(edits->count == 0))
         return;
-    iso__count(&rank->counters.edits, edits->count - frame->savepoint.count);
+    iso__edits_mark before = {0, 0, 0, 0};
+    if (edits != &frame->own_edits)
+        before = frame->savepoint;
+    if (outcome != ISO_OUTCOME_RETURNED && !rank->engine->config.keep_edits_on_error)
+        iso__edits_restore(edits, before);
+    if (edits->count == 0)
+        return;
+    iso__count(&rank->counters.edits, edits->count - before.count);
     out->edits = edits;
     out->new_uri = iso__edits_uri(edits, ISO_EDIT_SET_RURI);
     out->dst_uri = iso__edits_uri(edits, ISO_EDIT_SET_DST_URI);
@@ -162,8 +173,8 @@ push_frame(iso_rank *rank, const char *method, const iso_msg *msg)
         frame->savepoint = iso__edits_save(outer->edits);
     } else {
         frame->edits = &frame->own_edits;
-        frame->savepoint = (iso__edits_mark){0, 0, 0, 0};
-        iso__edits_clear(frame->edits);
+        if (ISO__UNLIKELY(frame->edits->count > 0))
+            iso__edits_clear(frame->edits);
     }
     rank->depth++;
     return frame;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/states.h"
+#include "script/distance.h"
 
 /* What a rule makes of an exception, into `to`, without raising anything. */
 static void
@@ -76,6 +77,36 @@ iso__failure_reason(iso_rank *rank, iso__frame *frame, int level, const char *fo
     add_origin(rank, frame, &frame->error);
     iso__text_add(&frame->error, text, strlen(text));
     log_reason(rank, level, &frame->error);
+}
+
+/* The name among the handler's public ones that is nearest to `name`, into `out`; "" if none is near. */
+static void
+nearest_method(PyObject *handler, const char *name, char *out, size_t size)
+{
+    size_t best = strlen(name) / 2 + 1;
+    PyObject *names = PyObject_Dir(handler);
+    Py_ssize_t count = names != NULL ? PyList_GET_SIZE(names) : 0;
+    out[0] = '\0';
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const char *known = PyUnicode_AsUTF8(PyList_GET_ITEM(names, i));
+        size_t distance = known != NULL && known[0] != '_' ? script_distance(name, known) : SIZE_MAX;
+        if (distance < best) {
+            best = distance;
+            snprintf(out, size, "%.100s", known);
+        }
+    }
+    PyErr_Clear();
+    Py_XDECREF(names);
+}
+
+void
+iso__failure_missing(iso_rank *rank, iso__frame *frame)
+{
+    char near[128];
+    PyErr_Clear(); /* its traceback says nothing more, and making it takes 300 us */
+    nearest_method(rank->handler, frame->method, near, sizeof near);
+    iso__failure_reason(rank, frame, ISO_LOG_ERR, "the handler has no method %.100s that can be called%s%s",
+                        frame->method, near[0] != '\0' ? "; the nearest is " : "", near);
 }
 
 int

@@ -37,24 +37,18 @@ live_ranks(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(none))
     return PyLong_FromLong(iso__runtime_live_ranks(0));
 }
 
-/* The exit of a Python host. An interpreter that could not be ended would make Py_FinalizeEx abort
- * (3.12) or crash (3.13+), so with one left the process leaves here. CPython keeps the exit status of
- * sys.exit() where nobody can read it: 1 after an unhandled exception, else 0. */
+/* The exit of a Python host; takes the exit status, in case the process must leave here: an interpreter
+ * that could not be ended makes Py_FinalizeEx abort (3.12) or crash (3.13+). */
 static PyObject *
-close_all(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(none))
+close_all(PyObject *Py_UNUSED(self), PyObject *status)
 {
-    int abandoned;
+    long code = PyLong_AsLong(status);
     Py_BEGIN_ALLOW_THREADS
-    abandoned = iso__runtime_close_all();
+    iso__runtime_close_all();
     Py_END_ALLOW_THREADS
     iso__parsers_forget();
-    if (abandoned > 0) {
-        PyObject *last = PySys_GetObject(PY_VERSION_HEX >= 0x030C0000 ? "last_exc" : "last_value");
-        PyObject *result = PyRun_String("import sys\nfor f in (sys.stdout, sys.stderr):\n    f and f.flush()\n",
-                                        Py_file_input, rules, rules);
-        Py_XDECREF(result);
-        _exit(last != NULL && last != Py_None ? 1 : 0);
-    }
+    if (iso__runtime_abandoned(0) > 0)
+        _exit((int)code);
     Py_RETURN_NONE;
 }
 
@@ -72,7 +66,7 @@ refuse_fork(const char *event, PyObject *Py_UNUSED(args), void *Py_UNUSED(data))
 
 static PyMethodDef host_functions[] = {
     {"live_ranks", live_ranks, METH_NOARGS, NULL},
-    {"close_all", close_all, METH_NOARGS, NULL},
+    {"close_all", close_all, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,6 +1,6 @@
 """Rules for the main interpreter, run in it once before the first rank is made.
 
-Compiled into libisoexec. `live_ranks` and `close_all` are put in by main_rules.c. Each rule names
+Compiled into libisoexec; main_rules.c puts in `live_ranks()` and `close_all(status)`. Each rule names
 the CPython versions that need it and why; docs/limits.md has the measurements.
 """
 
@@ -70,11 +70,50 @@ def tracing():
 
 
 def adopt_host():
-    """A Python host: ends all ranks at its exit, and refuses tracemalloc while there are some."""
+    """What a Python host must do, or not do, while it has ranks."""
     import atexit
+
+    atexit.register(leave)
+    guard_tracemalloc()
+    remember_exit()
+    if sys.version_info < (3, 14):
+        guard_frames()
+
+
+_exit_status = None  # what sys.exit was last called with
+
+
+def leave():
+    """The last exit function: ends all ranks, and knows the exit status should one not end."""
+    status = _exit_status
+    if status is None:
+        status = 1 if getattr(sys, "last_exc", None) is not None else 0
+    elif not isinstance(status, int):
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass  # closed, or None
+    close_all(status & 0xFF)
+
+
+def remember_exit():
+    """CPython keeps the status of sys.exit where no exit function can read it."""
+    sys_exit = sys.exit
+
+    def exit(status=None, /):
+        global _exit_status
+        _exit_status = 0 if status is None else status
+        sys_exit(status)
+
+    exit.__doc__ = sys_exit.__doc__
+    sys.exit = exit
+
+
+def guard_tracemalloc():
     import tracemalloc
 
-    atexit.register(close_all)
     start = tracemalloc.start
 
     def guarded_start(*args):
@@ -86,3 +125,19 @@ def adopt_host():
         start(*args)
 
     tracemalloc.start = guarded_start
+
+
+def guard_frames():
+    """Before 3.14 these walk the threads of every interpreter and free objects of others: abort."""
+    all_frames, all_exceptions = sys._current_frames, sys._current_exceptions
+
+    def current_frames():
+        """All threads; only the calling one while there are isoexec ranks (CPython before 3.14)."""
+        return {_thread.get_ident(): sys._getframe(1)} if live_ranks() else all_frames()
+
+    def current_exceptions():
+        """All threads; only the calling one while there are isoexec ranks (CPython before 3.14)."""
+        return {_thread.get_ident(): sys.exception()} if live_ranks() else all_exceptions()
+
+    sys._current_frames = current_frames
+    sys._current_exceptions = current_exceptions

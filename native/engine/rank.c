@@ -84,6 +84,13 @@ set_state(iso_rank *rank, int state)
     pthread_mutex_unlock(&rank->engine->lock);
 }
 
+void
+iso__rank_abandon(iso_rank *rank)
+{
+    iso__runtime_abandoned(1);
+    set_state(rank, ISO__RANK_ABANDONED);
+}
+
 /* Reserves the number for this thread. */
 static int
 reserve(iso_engine *engine, iso_rank *rank, iso_error *err)
@@ -256,7 +263,7 @@ iso__rank_end_attached(iso_rank *rank)
     run_child_exit(rank);
     if (threads_remain(rank)) {
         iso__rank_detach(rank);
-        set_state(rank, ISO__RANK_ABANDONED);
+        iso__rank_abandon(rank);
         return 1;
     }
     PyObject *exits = iso__rank_rule(rank, "run_exit_functions");

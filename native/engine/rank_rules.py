@@ -6,6 +6,7 @@ script may have changed sys.path by then. Each rule names the CPython versions t
 docs/limits.md has the measurements.
 """
 
+import _signal
 import _thread
 import io
 import sys
@@ -57,8 +58,8 @@ _refused = set()
 
 def note_refused(name):
     """One line in the log: many packages go on with a slow pure-Python part and say nothing."""
-    if name not in _refused and name.partition(".")[0] not in sys.stdlib_module_names:
-        _refused.add(name)
+    _refused.add(name)
+    if name.partition(".")[0] not in sys.stdlib_module_names:
         log(LM_NOTICE, f"{name} is refused here: {ADVICE}")
 
 
@@ -74,6 +75,8 @@ def guard_extensions():
         return refusal(spec.name)
 
     def create_module(self, spec):
+        if spec.name in _refused:  # a second attempt is a SystemError on 3.12.1
+            raise refusal(spec.name)
         if sys.version_info < (3, 13):
             load_in_main(spec.name, spec.origin)
         try:
@@ -105,7 +108,8 @@ class LogStream(io.TextIOBase):
     def write(self, text):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        write(self._descriptor, text)
+        if text:
+            write(self._descriptor, text.replace("\0", "\\x00"))  # a line of C text ends at NUL
         return len(text)
 
     def writable(self):
@@ -118,7 +122,7 @@ class LogStream(io.TextIOBase):
         return False
 
     def flush(self):
-        write(self._descriptor, "")
+        write()
 
 
 def patch_logging(module):
@@ -132,7 +136,8 @@ def patch_logging(module):
             except Exception:
                 self.handleError(record)
                 return
-            log(next(to for at, to in levels if record.levelno >= at), text)
+            level = next(to for at, to in levels if record.levelno >= at)
+            log(level, text.replace("\0", "\\x00"))
 
     basic_config = module.basicConfig
 
@@ -187,8 +192,17 @@ def refuse_daemon_threads():
             setattr(threading, name, refused)
 
 
+def getsignal(signalnum, /):
+    """None: a rank has no signal handlers. CPython hands out main's own objects, whose reference
+    counts two GILs then change (free(): invalid pointer; asyncio.run asks)."""
+    if not 1 <= signalnum < _signal.NSIG:
+        raise ValueError("signal number out of range")
+    return None
+
+
 def repair_builtins():
     """What CPython gets wrong inside a sub-interpreter."""
+    _signal.getsignal = getsignal
     if sys.version_info < (3, 12, 5):
         # str() of an IntEnum is its repr there: f"{HTTPStatus.OK}" is "<HTTPStatus.OK: 200>"
         # (gh-117482).
@@ -301,3 +315,5 @@ def run_exit_functions():
     import atexit
 
     atexit._run_exitfuncs()
+    # What threading keeps of a thread that it did not start (this one) ends now, not in the teardown.
+    vars(getattr(threading, "_thread_local_info", None) or types.SimpleNamespace()).clear()

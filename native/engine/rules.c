@@ -89,22 +89,24 @@ iso__run_embedded(const char *source, const char *name, PyObject *presets)
 
 /* ---- what rank_rules.py can do in C */
 
+/* write(stream, text), or write() to let go of unfinished lines. */
 static PyObject *
 rules_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     iso_rank *rank = PyCapsule_GetPointer(self, RANK_CAPSULE);
-    if (rank == NULL || nargs != 2)
+    if (rank == NULL)
         return NULL;
+    if (nargs != 2) {
+        iso__log_output_flush(rank);
+        Py_RETURN_NONE;
+    }
     long stream = PyLong_AsLong(args[0]);
     if (stream == -1 && PyErr_Occurred())
         return NULL;
     PyObject *bytes = PyUnicode_AsEncodedString(args[1], "utf-8", "surrogateescape");
     if (bytes == NULL)
         return NULL;
-    if (PyBytes_GET_SIZE(bytes) == 0)
-        iso__log_output_flush(rank);
-    else
-        iso__log_output(rank, (int)stream, (iso_str){PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)});
+    iso__log_output(rank, (int)stream, (iso_str){PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)});
     Py_DECREF(bytes);
     Py_RETURN_NONE;
 }

@@ -33,6 +33,7 @@ static struct {
     job *first;
     job **last;
     _Atomic int live_ranks;
+    _Atomic int abandoned; /* ranks of the process whose interpreters stay */
 } runtime = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .job_lock = PTHREAD_MUTEX_INITIALIZER,
@@ -206,6 +207,12 @@ iso__runtime_live_ranks(int by)
     return atomic_fetch_add(&runtime.live_ranks, by) + by;
 }
 
+int
+iso__runtime_abandoned(int by)
+{
+    return atomic_fetch_add(&runtime.abandoned, by) + by;
+}
+
 void
 iso__runtime_add(iso_engine *engine)
 {
@@ -230,13 +237,11 @@ iso__runtime_remove(iso_engine *engine)
 
 /* The process is ending and only this thread makes or frees engines; the structs stay, for objects of
  * the host that still point to them. */
-int
+void
 iso__runtime_close_all(void)
 {
-    int abandoned = 0;
     pthread_mutex_lock(&runtime.lock);
     for (iso_engine *engine = runtime.engines; engine != NULL; engine = engine->next)
-        abandoned += iso__engine_close(engine);
+        iso__engine_close(engine);
     pthread_mutex_unlock(&runtime.lock);
-    return abandoned;
 }

@@ -53,9 +53,7 @@ script_slot_leave(script_slot *slot, script_msg *object)
     }
     if (object->ruri != NULL)
         Py_CLEAR(object->ruri);
-    object->msg = NULL;
-    object->index = NULL;
-    object->edits = NULL;
+    /* msg, index and edits stay as they are: nobody can reach the object before enter sets them. */
 }
 
 #endif
