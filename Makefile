@@ -3,7 +3,7 @@
 .PHONY: help demo test build native-test lint types check-house asan tsan floor fuzz docs format wheel clean
 
 PYTEST_ARGS ?=
-SOURCES = $(wildcard native/*/*.[ch] perf/floor/*.[ch] examples/*.c)
+SOURCES = $(wildcard native/*/*.[ch] perf/*/*.[ch] examples/*.c)
 PYTHON_FOLDERS = isoexec tests tools perf examples native/engine
 
 help: ## list the targets

@@ -1,8 +1,8 @@
 """isoexec: run SIP handler scripts in parallel, one own-GIL interpreter per proxy worker.
 
-In a Python program this gives :class:`Engine` and what belongs to it. Inside a rank, where a
-handler script may import it too, it gives only ``rank``, the number of the rank, and
-``log(level, text)``.
+In a Python program this gives :class:`Engine`, :class:`AsyncEngine` and what belongs to them.
+Inside a rank, where a handler script may import it too, it gives only ``rank``, the number of the
+rank, and ``log(level, text)``.
 Importing it starts nothing.
 """
 
@@ -27,7 +27,7 @@ else:
             "installed package, so run from another folder, or use the programs of the venv"
         ) from None
     from isoexec import errors
-    from isoexec._native import Call, Edit, Rank, Result
+    from isoexec._native import Call, Edit, Rank, Result, Task
     from isoexec.engine import Engine, RankStats
     from isoexec.paths import get_include, get_library_dir
     from isoexec.settings import Settings
@@ -35,6 +35,7 @@ else:
     __version__: str = _native.version()
 
     if TYPE_CHECKING:
+        from isoexec.aio import AsyncEngine
         from isoexec.OpenSIPS import SIPMsg, SIPReply, SIPRequest
 
         # Of the view inside a rank.
@@ -47,7 +48,16 @@ else:
         SIPRequest = _native.script_module().SIPRequest
         SIPReply = _native.script_module().SIPReply
 
+        def __getattr__(name):
+            if name != "AsyncEngine":
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            from isoexec.aio import AsyncEngine  # here: anyio takes longer to import than all else
+
+            globals()[name] = AsyncEngine
+            return AsyncEngine
+
     __all__ = [
+        "AsyncEngine",
         "Call",
         "Edit",
         "Engine",
@@ -58,6 +68,7 @@ else:
         "SIPReply",
         "SIPRequest",
         "Settings",
+        "Task",
         "__version__",
         "errors",
         "get_include",

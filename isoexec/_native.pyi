@@ -10,6 +10,7 @@ from isoexec.settings import Value
 
 type _Route = Literal["request", "onreply", "failure", "branch"]
 type _Address = tuple[str, int]
+type _Look = Literal["versions", "modules", "memory", "threads", "run"]
 
 type _Kind = Literal[
     "set_ruri",
@@ -69,8 +70,48 @@ class Result:
     def elapsed_ns(self) -> int | None:
         """Time of the call in ns with the setting timing "full", else None."""
     @property
+    def rank(self) -> int:
+        """The number of the rank that ran the call."""
+    @property
     def rendered(self) -> bytes:
         """The message with the edits applied. Raises MessageError if the message is malformed."""
+
+@final
+class Task:
+    """One call that :meth:`isoexec.Engine.submit` handed to a rank.
+
+    Keep it until the call ended: a call whose Task is gone is cancelled. Any thread may use it.
+    """
+
+    def done(self) -> bool:
+        """Whether the call ended, was cancelled, or will not be made since the engine is closed."""
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until the call is done.
+
+        :param timeout: the longest wait in seconds, 0 or more; None: no limit.
+        :returns: False if the time is over before.
+        :raises RankCycleError: its rank waits for the call that this thread serves.
+        """
+    def result(self, timeout: float | None = None) -> Result:
+        """Waits for the call and returns its Result, each time the same one.
+
+        :param timeout: the longest wait in seconds, 0 or more; None: no limit.
+        :raises CallTimeoutError: the time is over; the call goes on.
+        :raises CallCancelledError: it was cancelled.
+        :raises EngineClosedError: the engine was closed before the call ended.
+        :raises RankCycleError: its rank waits for the call that this thread serves.
+        """
+    def cancel(self) -> bool:
+        """Lets go of the call: if it still waits it is not made, if it runs it ends unseen.
+
+        :returns: False if the call has ended already; then its result is there.
+        """
+    @property
+    def rank(self) -> int | None:
+        """The rank that it was handed to, or that took it; None if none did yet."""
+    @property
+    def user(self) -> Any:
+        """What submit was given as `user`."""
 
 @final
 class Rank:
@@ -115,6 +156,16 @@ class Rank:
 
         The GIL of this interpreter is released for the whole batch. The results are in the order
         of the messages. Raises RankError as python_exec does; then the results are lost.
+        """
+    def fileno(self) -> int:
+        """A descriptor that is readable while :meth:`service` has something to do."""
+    def service(self) -> bool:
+        """Does what others want of the rank, such as :meth:`isoexec.Engine.look`.
+
+        It is done before the next call in any case; an idle rank needs this to answer soon.
+
+        :returns: True if the engine is closing and the rank should be closed.
+        :raises RankError: another thread's rank, or inside a call.
         """
     def close(self) -> None:
         """Ends the rank: joins the script's threads, runs its exit functions. Again: does nothing.
@@ -174,10 +225,51 @@ class Engine:
     ) -> Self: ...
     @property
     def closed(self) -> bool: ...
+    @property
+    def channel(self) -> Literal["queue", "inline"]: ...
+    def start(self) -> None: ...
+    def python_exec(
+        self,
+        method: str,
+        message: Buffer,
+        extra: str | None = None,
+        *,
+        route: _Route = "request",
+        source: _Address | None = None,
+        destination: _Address | None = None,
+        rank: int | None = None,
+        timeout: float | None = None,
+    ) -> Result: ...
+    def submit(
+        self,
+        method: str,
+        message: Buffer,
+        extra: str | None = None,
+        *,
+        route: _Route = "request",
+        source: _Address | None = None,
+        destination: _Address | None = None,
+        rank: int | None = None,
+        timeout: float | None = None,
+        user: object = None,
+    ) -> Task:
+        """Hands a call to a rank.
+
+        One with a `user` comes back from completions(), once, and a full queue is an OverloadError
+        whatever the setting says. Others wait for a place, at most `timeout` seconds.
+        """
+    def completions(self, max: int, /) -> list[Task]:
+        """Ended Tasks that have a user, oldest first, at most 256; also after close().
+
+        Each comes back once, unless it was cancelled before it ended.
+        """
+    def fileno(self) -> int:
+        """A descriptor that is readable while completions wait; the engine's, closed with it."""
+    def look(self, number: int, what: str, snippet: bytes | None, timeout: float, /) -> str: ...
     def open_rank(self, number: int, /) -> Rank: ...
     def stats(
         self, number: int, /
-    ) -> tuple[int, bool, int, tuple[int, ...], int, int, int, bytes]: ...
+    ) -> tuple[int, bool, int, tuple[int, ...], int, int, int, int, int, int, bytes]: ...
     def close(self) -> int: ...
 
 def version() -> str: ...

@@ -150,7 +150,7 @@ def start_once(settings: dict[str, Any]) -> dict[str, Any]:
 
     answer: dict[str, Any] = {"error": None, "text": "", "traceback": "", "start_ms": 0.0}
     try:
-        with Engine(settings=settings) as engine:
+        with Engine(settings=settings, channel="inline") as engine:
             begin = time.monotonic()
             with engine.open_rank(1):
                 answer["start_ms"] = (time.monotonic() - begin) * 1000

@@ -2,6 +2,7 @@
 
 import atexit
 import inspect
+import json
 import logging
 import os
 import threading
@@ -9,9 +10,9 @@ import traceback
 import types
 import typing
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Buffer, Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Literal, Self
 
 from isoexec import _native
 from isoexec.errors import ConfigError
@@ -22,7 +23,11 @@ __all__ = ["Engine", "HostFunction", "RankStats"]
 HostFunction = Callable[..., int | None]
 """A host function in Python: called as ``f(call, *args)``, with str, int or None as arguments."""
 
-CHANNELS = ("inline",)
+type Route = Literal["request", "onreply", "failure", "branch"]
+type Address = tuple[str, int]
+type Look = Literal["versions", "modules", "memory", "threads", "run"]
+
+LOOK_SECONDS = 5.0
 PUMP_SECONDS = 1.0
 
 LOG_LEVELS = {
@@ -49,10 +54,21 @@ class RankStats:
     """How many calls ended so: ``"returned"``, ``"raised"``, ..."""
     edits: int
     log_lines: int
+    opened_ns: int
+    """How long the rank serves, in ns; 0 if it does not."""
+    waiting: int
+    """Calls that wait in the queue of this rank; those for any rank are not counted."""
+    blocks: int
+    """Memory blocks of the rank's interpreter when somebody last looked at its memory, else 0."""
     sampled: int
     """How many calls the histogram holds."""
     histogram: bytes
     """256 counts of 8 octets, native order; :meth:`quantile` and :meth:`buckets` read it."""
+
+    @property
+    def age(self) -> float:
+        """How long the rank serves, in seconds; 0 if it does not."""
+        return self.opened_ns / 1e9
 
     def quantile(self, p: float) -> int:
         """The time in ns that a share `p` (0 to 1) of the sampled calls kept to, 0 if none."""
@@ -65,19 +81,20 @@ class RankStats:
 
 
 class Engine:
-    """One handler script and its ranks.
-
-    A rank is a worker: the thread that calls :meth:`open_rank`, with an interpreter and a GIL of
-    its own, in which the script is loaded. Ranks of several threads run in parallel.
+    """One handler script and its ranks: interpreters with a GIL of their own that run in parallel.
 
     .. code-block:: python
 
-        with Engine("handler.py", ranks=4) as engine, engine.open_rank(1) as rank:
-            result = rank.python_exec("route", message)
+        with Engine("handler.py", ranks=4) as engine:
+            result = engine.python_exec("route", message)
+
+    On the channel *queue* every rank has a thread of its own, which starts with the engine, and
+    calls come from any thread. On the channel *inline* a thread makes itself a rank with
+    :meth:`open_rank`, and calls run on it, which is some 20 times faster.
 
     :param script: path of the ``.py`` or ``.pyc`` file; may be left out if the settings name one.
-    :param ranks: the highest rank number that may be opened, 1 or more; by default 4.
-    :param channel: ``"inline"``: a call runs on the thread of the caller, which is the rank.
+    :param ranks: how many ranks there are, 1 or more; by default 4.
+    :param channel: ``"queue"`` or ``"inline"``; by default what the settings say, else queue.
     :param settings: a :class:`~isoexec.Settings` or mapping; ``Settings.from_toml(path)``.
     :param functions: host functions by the name that a script gives to ``msg.call_function``.
         Each is called as ``f(call, *args)`` on the thread of the rank; arguments are str, int or
@@ -86,8 +103,9 @@ class Engine:
     :param logger: where lines go: children ``script`` (with ``record.rank``) and ``engine``; by
         default the logger ``isoexec``.
     :param more: settings by name; they win over `settings`.
-    :raises ConfigError: settings, functions or channel are wrong; lists every problem.
+    :raises ConfigError: settings or functions are wrong; lists every problem.
     :raises EngineStartError: the engine could not be made.
+    :raises ScriptError: on the channel queue: the script, ``mod_init`` or ``child_init`` failed.
     """
 
     def __init__(
@@ -95,38 +113,119 @@ class Engine:
         script: str | os.PathLike[str] | None = None,
         *,
         ranks: int | None = None,
-        channel: str = "inline",
+        channel: str | None = None,
         settings: Mapping[str, Value | os.PathLike[str] | None] | None = None,
         functions: Mapping[str, HostFunction] | None = None,
         logger: logging.Logger | None = None,
         **more: Value | os.PathLike[str] | None,
     ) -> None:
-        if channel not in CHANNELS:
-            raise ConfigError(f"channel must be {' or '.join(CHANNELS)}, not {channel!r}")
-        given = {"script_name": script, "ranks": ranks}
+        given = {"script_name": script, "ranks": ranks, "channel": channel}
         twice = sorted(name for name in more if given.get(name) is not None)
         if twice:
             raise ConfigError(f"{twice[0]} is given twice")
-        self.settings = Settings().merged({**(settings or {}), **more, **_given(given)})
+        defaults = {"channel": "queue"}
+        self.settings = Settings().merged(
+            {**defaults, **_given(settings or {}), **_given(more), **_given(given)}
+        )
         rows = _function_rows(functions or {})
         self._log = _LogPump(logger or logging.getLogger("isoexec"))
         try:
             self._native = _native.Engine(dict(self.settings), rows, self._log.queue)
+            try:
+                if self._native.channel == "queue":
+                    self._native.start()
+            except BaseException:
+                self._native.close()
+                raise
         except BaseException:
             self._log.stop()
             raise
         self._close_lock = threading.Lock()
         _OPEN.add(self)
 
+    def python_exec(
+        self,
+        method: str,
+        message: Buffer,
+        extra: str | None = None,
+        *,
+        rank: int | None = None,
+        route: Route = "request",
+        source: Address | None = None,
+        destination: Address | None = None,
+        timeout: float | None = None,
+    ) -> _native.Result:
+        """Runs ``handler.method(msg)`` or, with `extra`, ``handler.method(msg, extra)`` in a rank.
+
+        For the channel queue, from any thread; the GIL is released meanwhile. What the method does
+        wrong is in the result; an exception means that there is none. In a host function, a call to
+        the rank that it serves runs at once, nested.
+
+        :param message: the SIP message. Anything but bytes is copied first.
+        :param rank: 1 to ``ranks``; None: one that is idle, or becomes so first.
+        :param route: the route type that the script is told.
+        :param source: (ip, port) of the sender.
+        :param destination: (ip, port) that received the message.
+        :param timeout: the longest wait in seconds, 0 or more; None: no limit. A call that still
+            waits then is not made, one that runs ends unseen.
+        :raises CallTimeoutError: the time is over. It is a TimeoutError.
+        :raises OverloadError: the queue is full and the setting ``on_overload`` is ``reject``.
+        :raises RankCycleError: the rank waits for the one that this thread serves.
+        :raises EngineClosedError: the engine is closed, or was before the call ended.
+        :raises RankError: the engine has the channel inline, or calls are nested too deeply.
+        :raises ArgumentError: there is no such rank, or the message is empty.
+        """
+        return self._native.python_exec(
+            method,
+            message,
+            extra,
+            rank=rank,
+            route=route,
+            source=source,
+            destination=destination,
+            timeout=timeout,
+        )
+
+    def submit(
+        self,
+        method: str,
+        message: Buffer,
+        extra: str | None = None,
+        *,
+        rank: int | None = None,
+        route: Route = "request",
+        source: Address | None = None,
+        destination: Address | None = None,
+        timeout: float | None = None,
+    ) -> _native.Task:
+        """Hands a call to a rank, as :meth:`python_exec` does, and does not wait for its end.
+
+        Keep the Task: a call whose Task is gone is cancelled.
+
+        :param timeout: the longest wait for a place in a full queue, in seconds.
+        :returns: a :class:`~isoexec.Task`, with ``result()``, ``wait()``, ``done()``, ``cancel()``.
+        :raises IsoexecError: as :meth:`python_exec`, for what is known before the call runs.
+        """
+        return self._native.submit(
+            method,
+            message,
+            extra,
+            rank=rank,
+            route=route,
+            source=source,
+            destination=destination,
+            timeout=timeout,
+        )
+
     def open_rank(self, number: int) -> _native.Rank:
         """Makes the calling thread the rank `number`; blocks 10 to 100 ms while the script loads.
 
-        Use the rank on this thread only, and close it there (it is a context manager). The thread
-        may open the number again later.
+        For the channel inline. Use the rank on this thread only, and close it there (it is a
+        context manager). The thread may open the number again later.
 
         :param number: 1 to ``ranks``.
         :raises ScriptError: the script, ``mod_init`` or ``child_init`` failed; see ``traceback``.
-        :raises RankError: the number is open, or the engine is closed.
+        :raises RankError: the number is open, the engine is closed, or has the channel queue.
         :raises ArgumentError: the number is out of range, or the thread's stack is too small.
         :raises EngineStartError: no interpreter could be made.
         """
@@ -135,18 +234,47 @@ class Engine:
     def stats(self) -> list[RankStats]:
         """The counters of every rank that was opened; never waits for a rank.
 
-        :raises RankError: the engine is closed.
+        :raises EngineClosedError: the engine is closed.
         """
         highest = int(self.settings.get("ranks", DEFAULT_RANKS))
         rows = (self._rank_stats(number) for number in range(1, highest + 1))
         return [row for row in rows if row.open or row.calls]
 
     def _rank_stats(self, number: int) -> RankStats:
-        _, is_open, calls, outcomes, edits, log_lines, sampled, histogram = self._native.stats(
-            number
+        row = self._native.stats(number)
+        _, is_open, calls, outcomes, edits, log_lines, opened_ns, waiting, blocks, sampled, _ = row
+        return RankStats(
+            number=number,
+            open=is_open,
+            calls=calls,
+            outcomes=dict(zip(_native.outcomes(), outcomes, strict=True)),
+            edits=edits,
+            log_lines=log_lines,
+            opened_ns=opened_ns,
+            waiting=waiting,
+            blocks=blocks,
+            sampled=sampled,
+            histogram=row[-1],
         )
-        named = dict(zip(_native.outcomes(), outcomes, strict=True))
-        return RankStats(number, is_open, calls, named, edits, log_lines, sampled, histogram)
+
+    def look(
+        self, rank: int, what: Look, snippet: str | None = None, *, timeout: float = LOOK_SECONDS
+    ) -> Any:
+        """Looks into a rank between two of its calls; from any thread.
+
+        :param rank: 1 to ``ranks``.
+        :param what: ``"versions"``, ``"modules"``, ``"memory"``, ``"threads"``; or ``"run"``, which
+            runs `snippet` in the rank, if the setting ``allow_look`` is on.
+        :param snippet: Python code of one or more lines; its variable ``result`` is the answer.
+        :param timeout: how long to wait for the rank, 0 to 3600 seconds.
+        :returns: what the rank says, made of JSON's types.
+        :raises CallTimeoutError: the rank was busy all the time, or nobody serviced it.
+        :raises FunctionError: the snippet raised, or its result is not of JSON's types.
+        :raises RankError: the rank is not open, or code may not be run in it.
+        :raises ArgumentError: there is no such rank, or nothing of this name to look at.
+        """
+        code = None if snippet is None else snippet.encode("utf-8", "surrogatepass")
+        return json.loads(self._native.look(rank, what, code, timeout))
 
     @property
     def closed(self) -> bool:
@@ -154,17 +282,24 @@ class Engine:
         return self._native.closed
 
     @property
+    def channel(self) -> Literal["queue", "inline"]:
+        """How calls reach the ranks."""
+        return self._native.channel
+
+    @property
     def log_dropped(self) -> int:
         """How many log lines were lost because they came faster than logging took them."""
         return self._log.queue.dropped
 
     def close(self) -> int:
-        """Ends the engine: closes the ranks of this thread, waits for the others, flushes the log.
+        """Ends the engine: ends its ranks, or waits for their threads, and flushes the log.
 
-        Blocks up to the setting ``grace_ms`` for ranks whose threads live on.
+        Blocks up to the setting ``grace_ms`` for calls that run and for ranks whose threads live
+        on. Calls that wait in a queue end with EngineClosedError.
 
         :returns: the number of ranks that had to be abandoned; 0 when all is well, and when the
             engine was closed before.
+        :raises RankError: in a host function, or inside a call of this thread.
         """
         with self._close_lock:
             abandoned = self._native.close()

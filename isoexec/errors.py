@@ -6,7 +6,10 @@ Every one has ``code``, the name of the C code without its prefix (``"ECONFIG"``
 
 __all__ = [
     "ArgumentError",
+    "CallCancelledError",
+    "CallTimeoutError",
     "ConfigError",
+    "EngineClosedError",
     "EngineError",
     "EngineStartError",
     "FunctionError",
@@ -14,6 +17,8 @@ __all__ = [
     "IsoexecError",
     "MessageError",
     "OutOfMemoryError",
+    "OverloadError",
+    "RankCycleError",
     "RankError",
     "ScriptError",
     "error_from_code",
@@ -85,6 +90,36 @@ class RankError(IsoexecError):
     default_code = "ESTATE"
 
 
+class RankCycleError(RankError):
+    """The call was not made: its rank waits, through host functions, for the one that calls."""
+
+    default_code = "ECYCLE"
+
+
+class EngineClosedError(EngineError, RankError):
+    """The engine is closed, or was closed before the call ended."""
+
+    default_code = "ESTATE"
+
+
+class OverloadError(IsoexecError):
+    """The queue of the rank is full, and the setting ``on_overload`` says not to wait."""
+
+    default_code = "EOVERLOAD"
+
+
+class CallTimeoutError(IsoexecError, TimeoutError):
+    """The time that the caller gave is over. A call that still waited is not made any more."""
+
+    default_code = "ETIMEDOUT"
+
+
+class CallCancelledError(IsoexecError):
+    """The call was cancelled by :meth:`isoexec.Task.cancel`."""
+
+    default_code = "ECANCELLED"
+
+
 class FunctionError(IsoexecError):
     """A host function failed."""
 
@@ -118,6 +153,10 @@ CLASSES: dict[str, type[IsoexecError]] = {
     "ECONFIG": ConfigError,
     "EFUNCTION": FunctionError,
     "EINTERNAL": InternalError,
+    "EOVERLOAD": OverloadError,
+    "ETIMEDOUT": CallTimeoutError,
+    "ECANCELLED": CallCancelledError,
+    "ECYCLE": RankCycleError,
 }
 """Which class each error code of the C library becomes."""
 

@@ -135,6 +135,7 @@ def test_a_signal_stops_a_host_with_busy_ranks(tmp_path: Path) -> None:
     )
     text = """
 import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
 stop = threading.Event()
 def burn(number):
     with engine.open_rank(number) as rank:

@@ -80,7 +80,7 @@ def test_a_text_with_nul() -> None:
         Settings(script_name="a\0b")
 
 
-@pytest.mark.parametrize("channel", ["", "queued", "Inline"])
+@pytest.mark.parametrize("channel", ["", "queued", "in line"])
 def test_a_wrong_channel(channel: str) -> None:
     with pytest.raises(errors.ConfigError, match="channel"):
         Engine(str(FAULTS), channel=channel)

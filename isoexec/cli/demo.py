@@ -78,7 +78,7 @@ def _measure(
     """Runs the messages round and round in `ranks` threads for some seconds."""
     works = [Work() for _ in range(ranks)]
     ready = threading.Barrier(ranks)
-    with Engine(script, ranks=ranks) as engine:
+    with Engine(script, ranks=ranks, channel="inline") as engine:
         threads = [
             threading.Thread(target=_serve, args=(engine, i + 1, work, messages, seconds, ready))
             for i, work in enumerate(works)

@@ -1,5 +1,8 @@
 """``isoexec exec``: one message through one method."""
 
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -81,11 +84,15 @@ def exec_(
     with failures():
         settings = load_settings(toml, pairs, {"timing": "full"} | _given(options), script)
         highest = max(rank, int(settings.get("ranks", 1)))
-        with Engine(settings=settings, ranks=highest) as engine, _opened(engine, rank) as opened:
+        channel = str(settings.get("channel", "inline"))
+        with (
+            Engine(settings=settings, ranks=highest, channel=channel) as engine,
+            _way_in(engine, rank) as python_exec,
+        ):
             times = []
             for _ in range(repeat):
                 try:
-                    result = opened.python_exec(
+                    result = python_exec(
                         method, octets, extra, route=route, source=source, destination=destination
                     )
                 except ValueError as error:
@@ -103,11 +110,18 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _opened(engine: Engine, number: int) -> Any:
+@contextlib.contextmanager
+def _way_in(engine: Engine, number: int) -> Iterator[Callable[..., Result]]:
+    """What runs a method in the rank, on the engine's channel."""
+    if engine.channel == "queue":
+        yield functools.partial(engine.python_exec, rank=number)
+        return
     try:
-        return engine.open_rank(number)
+        opened = engine.open_rank(number)
     except RankError as error:
         raise StartFailed(str(error)) from error
+    with opened:
+        yield opened.python_exec
 
 
 def _report(result: Result, times: list[int], repeat: int) -> dict[str, Any]:

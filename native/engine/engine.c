@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "engine/queue.h"
 #include "engine/states.h"
 
 struct _object *
@@ -49,6 +51,8 @@ free_rank(iso_rank *rank)
         iso__text_fini(&rank->frames[depth].error);
     }
     free(rank->frames);
+    if (rank->mail_fd >= 0)
+        close(rank->mail_fd);
     iso__text_fini(&rank->output[0]);
     iso__text_fini(&rank->output[1]);
 }
@@ -59,6 +63,7 @@ free_engine(iso_engine *engine)
     for (int i = 0; engine->ranks != NULL && i < engine->config.ranks; i++)
         free_rank(&engine->ranks[i]);
     free(engine->ranks);
+    iso__queue_free(engine->queue);
     free(engine->script_path);
     free(engine->script_module);
     free_functions(engine);
@@ -83,6 +88,7 @@ make_ranks(iso_engine *engine, iso_error *err)
         rank->timing = (uint8_t)engine->config.timing;
         rank->needs_main = python;
         rank->watcher = -1;
+        rank->mail_fd = -1;
         rank->host = (script_host){
             .owner = rank,
             .functions = engine->config.functions,
@@ -105,6 +111,8 @@ fill_engine(iso_engine *engine, const iso_config *config, iso_error *err)
         failed = iso__script_path(engine, err);
     if (!failed)
         failed = make_ranks(engine, err);
+    if (!failed)
+        failed = iso__queue_new(engine, err);
     return failed ? failed : iso__runtime_start(&engine->config, err);
 }
 
@@ -175,7 +183,7 @@ close_rank(iso_engine *engine, iso_rank *rank, const struct timespec *deadline)
 }
 
 int
-iso__engine_close(iso_engine *engine)
+iso__engine_close_ranks(iso_engine *engine)
 {
     struct timespec deadline;
     clock_gettime(CLOCK_MONOTONIC, &deadline);
@@ -185,13 +193,25 @@ iso__engine_close(iso_engine *engine)
         deadline.tv_sec++;
         deadline.tv_nsec -= 1000000000L;
     }
-    pthread_mutex_lock(&engine->lock);
-    engine->closing = true;
-    pthread_mutex_unlock(&engine->lock);
     int abandoned = 0;
     for (int i = 0; i < engine->config.ranks; i++)
         abandoned += close_rank(engine, &engine->ranks[i], &deadline);
+    pthread_mutex_lock(&engine->lock); /* who closed a rank just now may still hold it */
+    pthread_mutex_unlock(&engine->lock);
     return abandoned;
+}
+
+int
+iso__engine_close(iso_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->closing = true;
+    pthread_mutex_unlock(&engine->lock);
+    if (engine->queue != NULL)
+        return iso__queue_close(engine->queue);
+    for (int i = 0; i < engine->config.ranks; i++)
+        iso__mail_wake(&engine->ranks[i]); /* the host learns of it by iso_rank_service */
+    return iso__engine_close_ranks(engine);
 }
 
 int

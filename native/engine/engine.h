@@ -72,7 +72,6 @@ typedef struct iso__counters {
     _Atomic uint64_t failures[ISO_OUTCOME_COUNT]; /* [RETURNED] stays 0: it is what calls leaves */
     _Atomic uint64_t edits;
     _Atomic uint64_t log_lines;
-    _Atomic uint64_t sampled;
     _Atomic uint64_t histogram[ISO_HISTOGRAM_BUCKETS];
 } iso__counters;
 
@@ -102,6 +101,7 @@ struct iso_rank {
     bool needs_main;          /* a host function is written in Python */
     uint8_t timing;
     bool output_pending;      /* sys.stdout or stderr holds a part of a line */
+    _Atomic(struct iso__letter *) mail; /* what others want done between two calls */
     PyThreadState *py;        /* kept for life; of the rank's thread */
     PyObject *handler;
     script_state *script;
@@ -126,6 +126,10 @@ struct iso_rank {
     PyThreadState *main_own; /* main state that the engine keeps for this thread, NULL until needed */
     _Atomic int thread_gone; /* set by the thread's exit: nobody owns the rank any more */
     iso_rank *next_of_thread; /* the owner's other ranks */
+    struct iso__lane *lane;   /* its side of the queue channel, NULL if it has none */
+    int mail_fd;              /* readable while letters wait for an inline rank */
+    _Atomic uint64_t opened_ns; /* monotonic time since when it serves, 0 if it does not */
+    _Atomic uint32_t blocks;  /* memory blocks of its interpreter, when last looked */
 };
 
 struct iso_engine {
@@ -136,7 +140,8 @@ struct iso_engine {
     pthread_mutex_t lock;   /* guards state changes of ranks between threads */
     pthread_cond_t changed; /* a rank closed */
     bool closing;
-    iso_engine *next;       /* runtime's list */
+    struct iso__queue *queue; /* the queue channel, NULL if the engine has none */
+    iso_engine *next;         /* runtime's list */
 };
 
 /* error.c */
@@ -174,7 +179,8 @@ void iso__runtime_close_all(void);   /* at exit of a Python host: ends all ranks
 /* main_rules.c: what the main interpreter must do for ranks; called with it attached */
 int iso__main_rules_install(const iso_config *config, bool python_host, iso_error *err);
 int iso__main_rules_check(iso_error *err);           /* tracemalloc */
-int iso__main_load_extension(const char *name, const char *origin);
+/* What failed goes to failed_out, "" if nothing did. */
+void iso__main_load_extension(const char *name, const char *origin, char *failed_out, size_t size);
 
 /* pyconfig.c */
 int iso__python_initialize(const iso_config *config, iso_error *err);
@@ -182,6 +188,7 @@ int iso__python_version_check(iso_error *err);
 
 /* engine.c */
 int iso__engine_close(iso_engine *engine); /* ends all ranks, keeps the structs; returns abandoned ones */
+int iso__engine_close_ranks(iso_engine *engine); /* the part of it that waits for the ranks' owners */
 
 /* rank.c */
 /* Ends a rank, on its thread or, if that is gone, on any. 0, or 1 if it had to be abandoned. */
@@ -218,6 +225,12 @@ int iso__failure_start(iso_rank *rank, iso_error *err, int code, const char *wha
 
 /* stats.c */
 void iso__stats_sample(iso_rank *rank, uint64_t elapsed_ns);
+
+/* mailbox.c */
+void iso__mail_service(iso_rank *rank); /* on its thread, between calls, attached or not */
+void iso__mail_refuse(iso_rank *rank);  /* the rank has ended: nobody will answer any more */
+void iso__mail_wake(iso_rank *rank);    /* from any thread */
+int iso__mail_open(iso_rank *rank, iso_error *err);
 
 /* functions.c: script_host.run */
 int iso__function_run(void *rank, const iso_function *function, const iso_msg *msg, iso_edits *edits,

@@ -188,6 +188,8 @@ iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str 
     int code = may_call(rank);
     if (ISO__UNLIKELY(code != 0))
         return refuse(rank, out, code);
+    if (ISO__UNLIKELY(atomic_load_explicit(&rank->mail, memory_order_relaxed) != NULL) && rank->depth == 0)
+        iso__mail_service(rank);
     uint64_t calls = atomic_load_explicit(&rank->counters.calls, memory_order_relaxed);
     bool sampled = rank->timing == ISO_TIMING_FULL ||
                    (rank->timing == ISO_TIMING_SAMPLED && (calls & (ISO__SAMPLE_EVERY - 1)) == 0);

@@ -90,7 +90,7 @@ nearest_method(PyObject *handler, const char *name, char *out, size_t size)
     for (Py_ssize_t i = 0; i < count; i++) {
         const char *known = PyUnicode_AsUTF8(PyList_GET_ITEM(names, i));
         size_t distance = known != NULL && known[0] != '_' ? script_distance(name, known) : SIZE_MAX;
-        if (distance < best) {
+        if (distance > 0 && distance < best) {
             best = distance;
             snprintf(out, size, "%.100s", known);
         }
@@ -104,9 +104,17 @@ iso__failure_missing(iso_rank *rank, iso__frame *frame)
 {
     char near[128];
     PyErr_Clear(); /* its traceback says nothing more, and making it takes 300 us */
+    PyObject *found = PyObject_GetAttrString(rank->handler, frame->method);
+    PyErr_Clear();
+    if (found != NULL) {
+        iso__failure_reason(rank, frame, ISO_LOG_ERR, "%.100s of the handler cannot be called: it is of type %.100s",
+                            frame->method, Py_TYPE(found)->tp_name);
+        Py_DECREF(found);
+        return;
+    }
     nearest_method(rank->handler, frame->method, near, sizeof near);
-    iso__failure_reason(rank, frame, ISO_LOG_ERR, "the handler has no method %.100s that can be called%s%s",
-                        frame->method, near[0] != '\0' ? "; the nearest is " : "", near);
+    iso__failure_reason(rank, frame, ISO_LOG_ERR, "the handler has no method %.100s%s%s", frame->method,
+                        near[0] != '\0' ? "; the nearest is " : "", near);
 }
 
 int

@@ -1,5 +1,6 @@
 /* main_rules.c: runs main_rules.py in the main interpreter, and what of it must be C. Every function here
  * has the main interpreter attached. */
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -129,12 +130,14 @@ iso__main_rules_check(iso_error *err)
     return 0;
 }
 
-int
-iso__main_load_extension(const char *name, const char *origin)
+void
+iso__main_load_extension(const char *name, const char *origin, char *failed_out, size_t size)
 {
-    PyObject *done = call_rule("load_extension", "ss", name, origin);
-    if (done == NULL)
-        PyErr_Clear();
-    Py_XDECREF(done);
-    return done != NULL ? 0 : ISO_EINTERP;
+    PyObject *failed = call_rule("load_extension", "ss", name, origin);
+    const char *text = failed != NULL && failed != Py_None ? PyUnicode_AsUTF8(failed) : NULL;
+    failed_out[0] = '\0';
+    if (failed != Py_None)
+        snprintf(failed_out, size, "%s", text != NULL ? text : "the main interpreter could not try");
+    PyErr_Clear();
+    Py_XDECREF(failed);
 }

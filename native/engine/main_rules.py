@@ -1,7 +1,7 @@
 """Rules for the main interpreter, run in it once before the first rank is made.
 
-Compiled into libisoexec; main_rules.c puts in `live_ranks()` and `close_all(status)`. Each rule names
-the CPython versions that need it and why; docs/limits.md has the measurements.
+Compiled into libisoexec; main_rules.c puts in `live_ranks()` and `close_all(status)`. Each rule
+names the CPython versions that need it and why; docs/limits.md has the measurements.
 """
 
 import _imp
@@ -23,7 +23,8 @@ _statistics _struct _uuid array binascii cmath fcntl grp math mmap resource sele
 unicodedata zlib hashlib ssl asyncio
 """
 
-_loaded = set()
+# By name and file: module, or what failed. Kept, as a module that goes may take C statics with it.
+_loaded = {}
 _loading = _thread.allocate_lock()
 
 
@@ -45,17 +46,23 @@ def preload(extra):
 
 
 def load_extension(name, origin):
-    """Loads an extension file for a rank (3.12 only), running none of its Python code."""
+    """Loads an extension file for a rank (3.12 only), running none of its Python code. What failed,
+    as text, else None: a rank that tried by itself would corrupt memory."""
     with _loading:
-        if (name, origin) in _loaded or name in sys.modules:
-            return
-        _loaded.add((name, origin))
-        try:
-            _imp.create_dynamic(ModuleSpec(name, None, origin=origin))
-        except Exception:
-            pass  # the rank's own attempt raises, with its own traceback
-        finally:
-            sys.modules.pop(name, None)
+        if (name, origin) not in _loaded and name not in sys.modules:
+            _loaded[name, origin] = None, "it is being loaded"
+            try:
+                _loaded[name, origin] = (
+                    _imp.create_dynamic(ModuleSpec(name, None, origin=origin)),
+                    None,
+                )
+            except ImportError as error:
+                _loaded[name, origin] = None, str(error)
+            except Exception as error:
+                _loaded[name, origin] = None, f"{type(error).__name__}: {error}"
+            finally:
+                sys.modules.pop(name, None)
+        return _loaded.get((name, origin), (None, None))[1]
 
 
 def tracing():

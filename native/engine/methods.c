@@ -176,6 +176,18 @@ remember(iso_rank *rank, iso__method *method, PyObject *attribute)
     method->function = Py_NewRef(PyMethod_GET_FUNCTION(attribute));
 }
 
+/* Whether the handler's type has the name: then an AttributeError is that of a property's own code. */
+static bool
+type_has(iso_rank *rank, const char *name)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *found = PyObject_GetAttrString((PyObject *)Py_TYPE(rank->handler), name);
+    PyErr_Clear();
+    PyErr_SetRaisedException(error);
+    Py_XDECREF(found);
+    return found != NULL;
+}
+
 static PyObject *
 look_up(iso_rank *rank, iso__method *method, const char *name, bool *missing)
 {
@@ -185,7 +197,7 @@ look_up(iso_rank *rank, iso__method *method, const char *name, bool *missing)
         Py_CLEAR(attribute);
         *missing = true;
     } else if (attribute == NULL) {
-        *missing = PyErr_ExceptionMatches(PyExc_AttributeError);
+        *missing = PyErr_ExceptionMatches(PyExc_AttributeError) && !type_has(rank, name);
     }
     return attribute;
 }

@@ -15,9 +15,10 @@ iso__python_version_check(iso_error *err)
     const char *running = Py_GetVersion(); /* allowed before initialisation */
     if (sscanf(running, "%d.%d", &major, &minor) != 2 || major != PY_MAJOR_VERSION || minor != PY_MINOR_VERSION)
         return iso__fail(err, ISO_EVERSION,
-                         "this libisoexec is built for CPython %d.%d but the process runs libpython %.20s: install the "
+                         "this libisoexec is built for CPython %d.%d but the process runs libpython %.*s: install the "
                          "isoexec wheel of that Python or link libpython%d.%d",
-                         PY_MAJOR_VERSION, PY_MINOR_VERSION, running, PY_MAJOR_VERSION, PY_MINOR_VERSION);
+                         PY_MAJOR_VERSION, PY_MINOR_VERSION, (int)strcspn(running, " "), running, PY_MAJOR_VERSION,
+                         PY_MINOR_VERSION);
     return 0;
 }
 

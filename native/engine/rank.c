@@ -2,12 +2,14 @@
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "engine/clock.h"
 #include "engine/states.h"
 
-/* Deep C recursion needs at least this much stack before 3.14; creation itself needs 48 KiB. */
+/* With less, the scaled recursion of 3.12 and 3.13 (states.c) has no room for imports; creation needs 48 KiB. */
 #if PY_VERSION_HEX < 0x030E0000
-#define STACK_LEAST (256u << 10)
+#define STACK_LEAST (512u << 10)
 #else
 #define STACK_LEAST (128u << 10)
 #endif
@@ -149,6 +151,8 @@ start(iso_rank *rank, iso_error *err)
                          rank->number, iso__stack_left() / 1024, STACK_LEAST / 1024);
     int failed = iso__runtime_main(check_main, err);
     if (!failed)
+        failed = iso__mail_open(rank, err);
+    if (!failed)
         failed = iso__interpreter_new(rank, err);
     if (failed)
         return failed;
@@ -184,6 +188,7 @@ iso_rank_open(iso_engine *engine, int number, iso_rank **out, iso_error *err)
             set_state(rank, ISO__RANK_CLOSED);
         return failed;
     }
+    atomic_store(&rank->opened_ns, iso__clock_monotonic_ns());
     set_state(rank, ISO__RANK_SERVING);
     *out = rank;
     return 0;
@@ -219,27 +224,56 @@ run_child_exit(iso_rank *rank)
     Py_XDECREF(method);
 }
 
-/* Joins the script's threads within the grace time. Returns 1 and logs their names if some go on. */
+/* Thread states of the rank's interpreter besides its own: threads that threading knows, and those that it
+ * does not (_thread.start_new_thread, C extensions). Under the rank's GIL nobody else changes the list. */
 static int
-threads_remain(iso_rank *rank)
+other_threads(const iso_rank *rank)
 {
+    int count = 0;
+    PyThreadState *state = PyInterpreterState_ThreadHead(PyThreadState_GetInterpreter(rank->py));
+    for (; state != NULL; state = PyThreadState_Next(state))
+        count += state != rank->py;
+    return count;
+}
+
+/* Waits for them until the time is over. */
+static int
+await_threads(iso_rank *rank, uint64_t end_ns)
+{
+    const struct timespec moment = {0, 1000000};
+    int count;
+    while ((count = other_threads(rank)) > 0 && iso__clock_monotonic_ns() < end_ns) {
+        iso__rank_detach(rank);
+        nanosleep(&moment, NULL);
+        iso__rank_attach(rank);
+    }
+    return count;
+}
+
+/* Ends the script's threads within the grace time. Returns 1 and logs their names if some go on. */
+static int
+threads_remain(iso_rank *rank, uint64_t end_ns)
+{
+    uint64_t now = iso__clock_monotonic_ns();
     PyObject *stop = iso__rank_rule(rank, "stop_threads");
-    PyObject *grace = stop != NULL ? PyFloat_FromDouble(rank->engine->config.grace_ms / 1e3) : NULL;
-    PyObject *names = grace != NULL ? call_logged(rank, stop, grace, "waiting for the script's threads failed") : NULL;
+    PyObject *grace = PyFloat_FromDouble(end_ns > now ? (double)(end_ns - now) / 1e9 : 0.0);
+    PyObject *names = NULL;
+    if (stop != NULL && grace != NULL)
+        names = call_logged(rank, stop, grace, "waiting for the script's threads failed");
+    PyErr_Clear();
     Py_XDECREF(grace);
-    if (names == NULL)
-        return stop != NULL; /* rules that never ran: no script, no threads */
-    int remain = PyList_Check(names) && PyList_GET_SIZE(names) > 0;
-    if (remain) {
-        PyObject *text = PyObject_Repr(names);
+    int count = await_threads(rank, end_ns);
+    if (count > 0) {
+        PyObject *text = names != NULL ? PyObject_Repr(names) : NULL;
         iso__log(rank->engine, ISO_LOG_ERR, rank->number,
-                 "abandoned: threads of the script go on after %d ms (setting grace_ms): %s. End them in child_exit",
-                 rank->engine->config.grace_ms, text != NULL ? PyUnicode_AsUTF8(text) : "?");
+                 "abandoned: %d threads of the script go on after %d ms (setting grace_ms), threading names %s. End "
+                 "them in child_exit",
+                 count, rank->engine->config.grace_ms, text != NULL ? PyUnicode_AsUTF8(text) : "none");
         Py_XDECREF(text);
         PyErr_Clear();
     }
-    Py_DECREF(names);
-    return remain;
+    Py_XDECREF(names);
+    return count > 0;
 }
 
 static void
@@ -256,22 +290,35 @@ drop_objects(iso_rank *rank)
     PyErr_Clear();
 }
 
+/* Runs what the script wants to run at the end, in the order of CPython. Each of it may start threads. 1 if
+ * some remain, and the interpreter can not be ended. */
+static int
+wind_up(iso_rank *rank)
+{
+    uint64_t end_ns = iso__clock_monotonic_ns() + (uint64_t)rank->engine->config.grace_ms * 1000000u;
+    run_child_exit(rank);
+    if (threads_remain(rank, end_ns))
+        return 1;
+    PyObject *exits = iso__rank_rule(rank, "run_exit_functions");
+    if (exits != NULL)
+        Py_XDECREF(call_logged(rank, exits, NULL, "an exit function of the script raised"));
+    if (threads_remain(rank, end_ns))
+        return 1;
+    if (rank->output_pending)
+        iso__log_output_flush(rank);
+    drop_objects(rank);
+    return await_threads(rank, end_ns) > 0;
+}
+
 /* Ends the interpreter; attached on entry, detached on return. 1 if it had to be abandoned. */
 int
 iso__rank_end_attached(iso_rank *rank)
 {
-    run_child_exit(rank);
-    if (threads_remain(rank)) {
+    if (wind_up(rank)) {
         iso__rank_detach(rank);
         iso__rank_abandon(rank);
         return 1;
     }
-    PyObject *exits = iso__rank_rule(rank, "run_exit_functions");
-    if (exits != NULL)
-        Py_XDECREF(call_logged(rank, exits, NULL, "an exit function of the script raised"));
-    if (rank->output_pending)
-        iso__log_output_flush(rank);
-    drop_objects(rank);
     iso__interpreter_end(rank);
     iso__main_of_rank_drop(rank);
     return 0;
@@ -280,7 +327,11 @@ iso__rank_end_attached(iso_rank *rank)
 int
 iso__rank_end(iso_rank *rank)
 {
+    if (atomic_load(&rank->thread) == iso__this_thread())
+        owner_remove(rank);
     atomic_store(&rank->state, ISO__RANK_CLOSING);
+    atomic_store(&rank->opened_ns, 0);
+    iso__mail_refuse(rank);
     if (!rank->attached)
         iso__rank_attach(rank);
     if (iso__rank_end_attached(rank))
@@ -298,7 +349,6 @@ iso_rank_close(iso_rank *rank)
         return ISO_ETHREAD;
     if (rank->depth > 0)
         return ISO_ESTATE;
-    owner_remove(rank);
     iso__rank_end(rank);
     return 0;
 }

@@ -8,6 +8,7 @@ docs/limits.md has the measurements.
 
 import _signal
 import _thread
+import gc
 import io
 import sys
 import threading
@@ -78,7 +79,12 @@ def guard_extensions():
         if spec.name in _refused:  # a second attempt is a SystemError on 3.12.1
             raise refusal(spec.name)
         if sys.version_info < (3, 13):
-            load_in_main(spec.name, spec.origin)
+            failed = load_in_main(spec.name, spec.origin)
+            if failed is not None:
+                note_refused(spec.name)
+                raise ImportError(
+                    f"{spec.name} cannot be loaded in this process: {failed}", name=spec.name
+                )
         try:
             return create_dynamic(self, spec)
         except ImportError as error:
@@ -243,6 +249,59 @@ def install():
     sys.modules["_isoexec_rank"] = inside
 
 
+def to_json(value):
+    """JSON of plain values, of others their repr. Not json: a script may have replaced it."""
+    if value is None or value is True or value is False:
+        return {None: "null", True: "true", False: "false"}[value]
+    if type(value) is int or (type(value) is float and value - value == 0):
+        return repr(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{to_json(str(k))}: {to_json(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return "[" + ", ".join(to_json(item) for item in value) + "]"
+    text = (value if isinstance(value, str) else repr(value)).encode("utf-16-be", "surrogatepass")
+    units = (int.from_bytes(text[i : i + 2]) for i in range(0, len(text), 2))
+    plain = ('"', "\\")
+    return (
+        '"'
+        + "".join(chr(u) if 32 <= u < 127 and chr(u) not in plain else f"\\u{u:04x}" for u in units)
+        + '"'
+    )
+
+
+def look_versions(handler):
+    return {"python": sys.version, "prefix": sys.prefix, "rank": number, "path": list(sys.path)}
+
+
+def look_modules(handler):
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    return {"modules": dict(sorted(files.items())), "refused": sorted(_refused)}
+
+
+def look_memory(handler):
+    return {"blocks": sys.getallocatedblocks(), "garbage": gc.get_count(), "stats": gc.get_stats()}
+
+
+def look_threads(handler):
+    return [
+        {"name": t.name, "ident": t.ident, "daemon": t.daemon, "alive": t.is_alive()}
+        for t in threading.enumerate()
+    ]
+
+
+def look(what, argument, handler):
+    """What iso_engine_look answers: JSON, and the number of memory blocks."""
+    if what == "run":
+        names = {"handler": handler, "rank": number, "result": None}
+        exec(compile(argument, "<look>", "exec"), names)
+        answer = names["result"]
+    else:
+        looks = {"versions": look_versions, "modules": look_modules, "memory": look_memory}
+        looks["threads"] = look_threads
+        answer = looks[what](handler)
+    return to_json(answer), sys.getallocatedblocks() & 0xFFFFFFFF
+
+
 def load(path, name, folder):
     """Loads the script by its path: one named like a loaded module is still the script."""
     if name in sys.stdlib_module_names:
@@ -264,15 +323,18 @@ def load(path, name, folder):
     return module
 
 
+FRAMES_MOST = 60  # of a traceback, the innermost: a RecursionError has 1,000, at 20 us each
+
+
 def format_exception(error):
     """The traceback as text, with chained causes, without the frames that led into the script."""
     try:
         trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename.startswith(
-            ("<isoexec", "<frozen importlib")
-        ):
+        ours = ("<isoexec", "<frozen importlib")
+        while trace is not None and trace.tb_frame.f_code.co_filename.startswith(ours):
             trace = trace.tb_next
-        return "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
+        lines = traceback.format_exception(type(error), error, trace, limit=-FRAMES_MOST)
+        return "".join(lines).rstrip("\n")
     except BaseException as second:
         return f"{type(error).__name__} (its traceback could not be made: {type(second).__name__})"
 
@@ -315,5 +377,5 @@ def run_exit_functions():
     import atexit
 
     atexit._run_exitfuncs()
-    # What threading keeps of a thread that it did not start (this one) ends now, not in the teardown.
+    # What threading keeps of a thread that it did not start, this one, ends before the teardown.
     vars(getattr(threading, "_thread_local_info", None) or types.SimpleNamespace()).clear()

@@ -133,20 +133,22 @@ rules_log(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 typedef struct extension {
     const char *name;
     const char *origin;
+    char failed[512];
 } extension;
 
 static int
 load_extension(void *argument)
 {
     extension *wanted = argument;
-    return iso__main_load_extension(wanted->name, wanted->origin);
+    iso__main_load_extension(wanted->name, wanted->origin, wanted->failed, sizeof wanted->failed);
+    return 0;
 }
 
 /* Runs on whichever thread of the rank imports, so that thread's own state is let go meanwhile. */
 static PyObject *
 rules_load_in_main(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssize_t nargs)
 {
-    extension wanted = {NULL, NULL};
+    extension wanted = {NULL, NULL, ""};
     if (nargs == 2 && PyUnicode_Check(args[0]) && PyUnicode_Check(args[1])) {
         wanted.name = PyUnicode_AsUTF8(args[0]);
         wanted.origin = wanted.name != NULL ? PyUnicode_AsUTF8(args[1]) : NULL;
@@ -158,6 +160,8 @@ rules_load_in_main(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssize_t 
     PyThreadState *own = iso__main_detach();
     iso__runtime_main(load_extension, &wanted);
     iso__main_attach(own);
+    if (wanted.failed[0] != '\0')
+        return PyUnicode_DecodeUTF8(wanted.failed, (Py_ssize_t)strlen(wanted.failed), "replace");
     Py_RETURN_NONE;
 }
 

@@ -35,6 +35,15 @@
     X(grace_ms, INT, "", 5000, 0, 3600000, "ms", "How long a stop waits for the script's threads and for open ranks.") \
     X(recursion_limit, INT, "", 0, 0, 1000000, "", "sys.setrecursionlimit of each rank; 0 leaves CPython's.")          \
     X(switch_interval_us, INT, "", 500, 1, 1000000, "us",                                                              \
-      "sys.setswitchinterval of each rank: how long a busy thread of the script may keep a call waiting.")
+      "sys.setswitchinterval of each rank: how long a busy thread of the script may keep a call waiting.")             \
+    X(channel, CHOICE, "inline=0|queue=1", ISO_CHANNEL_INLINE, 0, 1, "",                                               \
+      "How calls reach the ranks: on the thread that opened the rank, or from any thread through a queue.")            \
+    X(queue_size, INT, "", 1024, 2, 1048576, "",                                                                       \
+      "Calls that may wait for one rank, and as many for any of them (rounded up to a power of 2).")                   \
+    X(on_overload, CHOICE, "wait=0|reject=1", ISO_OVERLOAD_WAIT, 0, 1, "",                                             \
+      "What a call does that finds its queue full: wait for room, or fail at once.")                                   \
+    X(spin_us, INT, "", 20, 0, 1000, "us",                                                                             \
+      "The longest that a queue rank or a caller spins before it sleeps; shorter while spinning does not pay.")        \
+    X(allow_look, BOOL, "", 0, 0, 1, "", "Code may be run in a rank from outside, to look into it.")
 
 #endif

@@ -3,15 +3,16 @@
 pthread_mutex_t iso__creation_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* C recursion on 3.12 and 3.13 is counted, not measured: CPython's count fits a stack of 8 MiB, and on a
- * smaller one deep recursion ends in SIGSEGV. 400 levels are safe on 256 KiB; from 3.14 on CPython
- * measures the stack (gh-91079 and the tables in docs/limits.md). */
+ * smaller one deep recursion ends in SIGSEGV. The dearest level found, sorted(key=f) that sorts again, takes
+ * 5 KiB; from 6 MiB on CPython's own count holds. From 3.14 on CPython measures the stack. */
 static void
 scale_recursion(PyThreadState *state)
 {
 #if PY_VERSION_HEX < 0x030E0000
-    size_t levels = iso__stack_left() / 1024 * 25 / 16;
-    if (levels < (size_t)state->c_recursion_remaining)
-        state->c_recursion_remaining = (int)levels;
+    size_t left = iso__stack_left() / 1024;
+    int levels = left < 6 * 1024 ? (int)(left / 5) : state->c_recursion_remaining;
+    if (levels < state->c_recursion_remaining)
+        state->c_recursion_remaining = levels;
 #else
     (void)state;
 #endif

@@ -1,6 +1,7 @@
 #include <string.h>
 
-#include "engine/engine.h"
+#include "engine/clock.h"
+#include "engine/queue.h"
 
 #define STEPS_LOG2 3 /* 8 steps an octave */
 #define STEPS (1u << STEPS_LOG2)
@@ -29,7 +30,6 @@ iso_histogram_floor(size_t bucket)
 void
 iso__stats_sample(iso_rank *rank, uint64_t elapsed_ns)
 {
-    iso__count(&rank->counters.sampled, 1);
     iso__count(&rank->counters.histogram[bucket_of(elapsed_ns)], 1);
 }
 
@@ -74,9 +74,12 @@ iso_engine_stats(const iso_engine *engine, int number, iso_rank_stats *out)
     out->outcomes[ISO_OUTCOME_RETURNED] = out->calls - failed;
     out->edits = READ(edits);
     out->log_lines = READ(log_lines);
-    out->sampled = READ(sampled);
+    uint64_t opened = atomic_load(&rank->opened_ns);
+    out->opened_ns = opened != 0 ? iso__clock_monotonic_ns() - opened : 0;
+    out->waiting = (uint32_t)iso__queue_waiting(engine, number);
+    out->blocks = atomic_load(&rank->blocks);
     for (size_t i = 0; i < ISO_HISTOGRAM_BUCKETS; i++)
-        out->histogram[i] = READ(histogram[i]);
+        out->sampled += out->histogram[i] = READ(histogram[i]);
 #undef READ
     return 0;
 }

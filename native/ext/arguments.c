@@ -1,18 +1,18 @@
-/* arguments.c: reads the arguments of python_exec and batch.
+/* arguments.c: reads the arguments of python_exec, batch and submit.
  *
  * By hand, because the call is hot, and because a static argument parser of CPython would be shared by
  * every interpreter (facts on 3.12.0 to 3.12.3: it aborts the process at its end). */
 #include "ext.h"
 
 static int
-keyword_index(ext_state *state, PyObject *second_name, PyObject *name)
+keyword_index(ext_state *state, int names, PyObject *second_name, PyObject *name)
 {
-    for (int i = 0; i < EXT_KEYWORDS; i++) {
+    for (int i = 0; i < names; i++) {
         if (name == (i == EXT_MESSAGE ? second_name : state->keywords[i])) {
             return i;
         }
     }
-    for (int i = 0; i < EXT_KEYWORDS; i++) {
+    for (int i = 0; i < names; i++) {
         if (PyUnicode_Compare(name, i == EXT_MESSAGE ? second_name : state->keywords[i]) == 0) {
             return i;
         }
@@ -21,7 +21,7 @@ keyword_index(ext_state *state, PyObject *second_name, PyObject *name)
 }
 
 static int
-place(PyObject **values, ext_state *state, PyObject *second_name, PyObject *const *args, Py_ssize_t nargs,
+place(PyObject **values, ext_state *state, int names, PyObject *second_name, PyObject *const *args, Py_ssize_t nargs,
       PyObject *kwnames)
 {
     if (nargs > EXT_ROUTE) {
@@ -34,7 +34,7 @@ place(PyObject **values, ext_state *state, PyObject *second_name, PyObject *cons
     Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *name = PyTuple_GET_ITEM(kwnames, i);
-        int k = keyword_index(state, second_name, name);
+        int k = keyword_index(state, names, second_name, name);
         if (k < 0 || values[k] != NULL) {
             PyErr_Format(PyExc_TypeError, k < 0 ? "there is no argument %R" : "argument %R is given twice", name);
             return -1;
@@ -102,13 +102,55 @@ read_extra(ext_arguments *out)
     return ext_octets(value, &out->extra, &out->extra_owner);
 }
 
-int
-ext_arguments_init(ext_arguments *out, ext_state *state, PyObject *second_name, PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *kwnames)
+/* The number 0 means any rank in C and nothing in Python. The engine knows the highest. */
+static int
+read_rank(ext_arguments *out, ext_state *state)
 {
-    *out = (ext_arguments){.msg = {.version = ISO_MSG_VERSION, .route = ISO_ROUTE_REQUEST}};
+    int overflow;
+    long rank = PyLong_AsLongAndOverflow(out->values[EXT_RANK], &overflow);
+    if (rank == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (overflow || rank < 1 || rank > INT_MAX) {
+        ext_raise(state, ISO_EINVAL, "rank must be None or 1 to the setting ranks", "");
+        return -1;
+    }
+    out->rank = (int)rank;
+    return 0;
+}
+
+int
+ext_timeout(PyObject *value, int64_t *ns_out)
+{
+    *ns_out = -1;
+    if (value == NULL || value == Py_None) {
+        return 0;
+    }
+    double seconds = PyFloat_AsDouble(value);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (!(seconds >= 0.0)) {
+        PyErr_SetString(PyExc_ValueError, "timeout must be None or a number of seconds, 0 or more");
+        return -1;
+    }
+    *ns_out = seconds < 1e9 ? (int64_t)(seconds * 1e9) : -1; /* thirty years are no limit */
+    return 0;
+}
+
+int
+ext_arguments_init(ext_arguments *out, ext_state *state, int names, PyObject *second_name, PyObject *const *args,
+                   Py_ssize_t nargs, PyObject *kwnames)
+{
+    *out = (ext_arguments){.msg = {.version = ISO_MSG_VERSION, .route = ISO_ROUTE_REQUEST}, .timeout_ns = -1};
     PyObject **values = out->values;
-    if (place(values, state, second_name, args, nargs, kwnames) < 0 || read_method(out) < 0) {
+    if (place(values, state, names, second_name, args, nargs, kwnames) < 0 || read_method(out) < 0) {
+        return -1;
+    }
+    if (values[EXT_RANK] != NULL && values[EXT_RANK] != Py_None && read_rank(out, state) < 0) {
+        return -1;
+    }
+    if (ext_timeout(values[EXT_TIMEOUT], &out->timeout_ns) < 0) {
         return -1;
     }
     if (values[EXT_ROUTE] != NULL) {

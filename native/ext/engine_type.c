@@ -1,6 +1,9 @@
 /* engine_type.c: Engine, the owner of one iso_engine. */
 #include "ext.h"
 
+#include <time.h>
+#include <unistd.h>
+
 static int
 create(ext_engine *self, PyObject *values)
 {
@@ -15,6 +18,9 @@ create(ext_engine *self, PyObject *values)
         config.function_count = (size_t)self->function_count;
         config.log = ext_log_put;
         config.log_user = self->queue;
+        self->rank_count = config.ranks;
+        self->channel = config.channel;
+        self->reject = config.on_overload == ISO_OVERLOAD_REJECT;
         PyThreadState *saved = PyEval_SaveThread();
         code = iso_engine_create(&self->handle, &config, &err);
         PyEval_RestoreThread(saved);
@@ -47,6 +53,12 @@ engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     self->state = state;
     self->queue = (ext_log_queue *)Py_NewRef(queue);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&self->place_lock, NULL);
+    pthread_cond_init(&self->place_free, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     if (ext_functions_init(self, functions) < 0 || create(self, values) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -75,14 +87,30 @@ close_own_ranks(ext_engine *self)
     }
 }
 
+/* Until no thread uses the handle without the GIL. New ones are refused, and each of them ends by itself. */
+static void
+wait_until_outside(ext_engine *self)
+{
+    ext_place_freed(self, self->placeless);
+    while (self->inside > 0) {
+        Py_BEGIN_ALLOW_THREADS;
+        usleep(500);
+        Py_END_ALLOW_THREADS;
+    }
+}
+
 static int
 engine_end(ext_engine *self)
 {
     if (self->handle == NULL || self->closing) {
         return 0;
     }
+    if (ext_functions_running(self)) {
+        return ISO_ESTATE; /* the rank would wait for the end of its own call */
+    }
     self->closing = 1;
     Py_INCREF(self); /* the GIL is released below */
+    wait_until_outside(self);
     close_own_ranks(self);
     PyThreadState *saved = PyEval_SaveThread();
     int abandoned = iso_engine_destroy(self->handle);
@@ -111,7 +139,8 @@ engine_close(ext_engine *self, PyObject *Py_UNUSED(ignored))
 {
     int abandoned = engine_end(self);
     if (abandoned < 0) {
-        return ext_raise(self->state, abandoned, iso_strerror(abandoned), "");
+        return ext_raise(self->state, abandoned,
+                         "a call of this thread is in the engine, which can not be closed inside", "");
     }
     return PyLong_FromLong(abandoned);
 }
@@ -138,7 +167,7 @@ engine_stats(ext_engine *self, PyObject *number)
         return NULL;
     }
     if (self->handle == NULL || self->closing) {
-        return ext_raise(self->state, ISO_ESTATE, "the engine is closed", "");
+        return ext_raise_closed(self->state);
     }
     iso_rank_stats stats;
     int code = n == (int)n ? iso_engine_stats(self->handle, (int)n, &stats) : ISO_EINVAL;
@@ -157,8 +186,9 @@ engine_stats(ext_engine *self, PyObject *number)
     if (outcomes == NULL) {
         return NULL;
     }
-    return Py_BuildValue("(iNKNKKKy#)", stats.number, PyBool_FromLong(stats.open), (unsigned long long)stats.calls,
+    return Py_BuildValue("(iNKNKKKIIKy#)", stats.number, PyBool_FromLong(stats.open), (unsigned long long)stats.calls,
                          outcomes, (unsigned long long)stats.edits, (unsigned long long)stats.log_lines,
+                         (unsigned long long)stats.opened_ns, (unsigned)stats.waiting, (unsigned)stats.blocks,
                          (unsigned long long)stats.sampled, (const char *)stats.histogram,
                          (Py_ssize_t)sizeof stats.histogram);
 }
@@ -167,6 +197,12 @@ static PyObject *
 engine_closed(ext_engine *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(self->handle == NULL || self->closing);
+}
+
+static PyObject *
+engine_channel(ext_engine *self, void *Py_UNUSED(closure))
+{
+    return PyUnicode_FromString(self->channel == ISO_CHANNEL_QUEUE ? "queue" : "inline");
 }
 
 static void
@@ -179,7 +215,9 @@ engine_finalize(ext_engine *self)
     if (PyErr_ResourceWarning((PyObject *)self, 1, "unclosed %R", self) < 0) {
         PyErr_WriteUnraisable((PyObject *)self);
     }
-    (void)engine_end(self);
+    if (engine_end(self) < 0) {
+        Py_INCREF(self); /* dropped by a host function that it runs: it must stay */
+    }
     PyErr_SetRaisedException(raised);
 }
 
@@ -191,6 +229,9 @@ engine_traverse(ext_engine *self, visitproc visit, void *arg)
     for (Py_ssize_t i = 0; i < self->function_count; i++) {
         Py_VISIT(self->functions[i].callable);
     }
+    for (ext_task *task = self->in_flight; task != NULL; task = task->following) {
+        Py_VISIT(task);
+    }
     return 0;
 }
 
@@ -200,6 +241,9 @@ engine_clear(ext_engine *self)
 {
     if (self->handle == NULL) {
         ext_functions_fini(self);
+        while (self->in_flight != NULL) {
+            Py_DECREF(ext_task_land(self->in_flight));
+        }
     }
     return 0;
 }
@@ -214,15 +258,38 @@ engine_dealloc(ext_engine *self)
     PyTypeObject *type = Py_TYPE(self);
     ext_functions_fini(self);
     Py_XDECREF(self->queue);
+    pthread_cond_destroy(&self->place_free);
+    pthread_mutex_destroy(&self->place_lock);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
+PyDoc_STRVAR(exec_doc,
+             "python_exec($self, /, method, message, extra=None, *, route='request', source=None, destination=None, "
+             "rank=None, timeout=None)\n"
+             "--\n\n"
+             "Runs a method on a rank's own thread and waits for the Result.");
+PyDoc_STRVAR(submit_doc,
+             "submit($self, /, method, message, extra=None, *, route='request', source=None, destination=None, "
+             "rank=None, timeout=None, user=None)\n"
+             "--\n\n"
+             "Hands a call to a rank. One with a user comes back from completions(), and never waits for a place.");
+
 static PyMethodDef engine_methods[] = {
+    {"start", (PyCFunction)ext_engine_start, METH_NOARGS, "start($self, /)\n--\n\nStarts the ranks of a queue engine."},
+    {"python_exec", (PyCFunction)(void (*)(void))ext_engine_exec, METH_FASTCALL | METH_KEYWORDS, exec_doc},
+    {"submit", (PyCFunction)(void (*)(void))ext_engine_submit, METH_FASTCALL | METH_KEYWORDS, submit_doc},
+    {"completions", (PyCFunction)ext_engine_completions, METH_O,
+     "completions($self, max, /)\n--\n\nEnded Tasks that have a user, oldest first, at most 256."},
+    {"fileno", (PyCFunction)ext_engine_fileno, METH_NOARGS,
+     "fileno($self, /)\n--\n\nA descriptor that is readable while completions wait."},
+    {"look", (PyCFunction)ext_engine_look, METH_VARARGS,
+     "look($self, number, what, snippet, timeout, /)\n--\n\nLooks into a rank: JSON."},
     {"open_rank", (PyCFunction)engine_open_rank, METH_O,
      "open_rank($self, number, /)\n--\n\nMakes the calling thread a rank."},
     {"stats", (PyCFunction)engine_stats, METH_O,
-     "stats($self, number, /)\n--\n\n(number, open, calls, outcomes, edits, log_lines, sampled, histogram) of a rank."},
+     "stats($self, number, /)\n--\n\n(number, open, calls, outcomes, edits, log_lines, opened_ns, waiting, blocks, "
+     "sampled, histogram) of a rank."},
     {"close", (PyCFunction)engine_close, METH_NOARGS,
      "close($self, /)\n--\n\nEnds the engine; the number of abandoned ranks."},
     {NULL, NULL, 0, NULL},
@@ -230,6 +297,7 @@ static PyMethodDef engine_methods[] = {
 
 static PyGetSetDef engine_getset[] = {
     {"closed", (getter)engine_closed, NULL, "Whether close() was called.", NULL},
+    {"channel", (getter)engine_channel, NULL, "How calls reach the ranks: 'queue' or 'inline'.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -6,6 +6,24 @@
 
 #define FEW_ARGUMENTS 12
 
+/* The host functions that a thread runs, innermost first. */
+typedef struct running {
+    const ext_engine *engine;
+    const struct running *outer;
+} running;
+static _Thread_local const running *innermost;
+
+int
+ext_functions_running(const ext_engine *engine)
+{
+    for (const running *at = innermost; at != NULL; at = at->outer) {
+        if (at->engine == engine) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static void
 copy_text(char *to, size_t size, PyObject *text)
 {
@@ -40,7 +58,7 @@ take_exception(ext_function *row, const iso_call *call, iso_error *err)
     copy_text(reason, sizeof reason, text);
     PyOS_snprintf(err->message, sizeof err->message, "%.100s(): %.80s: %s", row->name, Py_TYPE(raised)->tp_name,
                   reason);
-    PyObject *lines = PyObject_CallOneArg(row->state->format_exception, raised);
+    PyObject *lines = PyObject_CallOneArg(row->engine->state->format_exception, raised);
     PyObject *empty = PyUnicode_FromString("");
     PyObject *trace = lines == NULL || empty == NULL ? NULL : PyUnicode_Join(empty, lines);
     copy_text(err->traceback, sizeof err->traceback, trace);
@@ -51,7 +69,7 @@ take_exception(ext_function *row, const iso_call *call, iso_error *err)
     if (line[n - 1] == '\n') {
         line[n - 1] = '\0';
     }
-    ext_log_put(row->queue, ISO_LOG_ERR, call->rank_number, line);
+    ext_log_put(row->engine->queue, ISO_LOG_ERR, call->rank_number, line);
     err->code = ISO_EFUNCTION;
     Py_XDECREF(trace);
     Py_XDECREF(empty);
@@ -117,12 +135,14 @@ static int
 function_run(const iso_call *call, const iso_value *argv, int argc, void *user, iso_error *err)
 {
     ext_function *row = user;
+    running here = {row->engine, innermost};
+    innermost = &here;
     PyObject *few[FEW_ARGUMENTS + 1];
     PyObject **args = argc <= FEW_ARGUMENTS ? few : PyMem_New(PyObject *, (size_t)argc + 1);
     int code = -1;
     if (args == NULL) {
         PyErr_NoMemory();
-    } else if ((args[0] = ext_call_new(row->state, call)) != NULL) {
+    } else if ((args[0] = ext_call_new(row->engine->state, call)) != NULL) {
         code = call_callable(row, args, argv, argc);
         ext_call_end(args[0]);
         Py_DECREF(args[0]);
@@ -130,6 +150,7 @@ function_run(const iso_call *call, const iso_value *argv, int argc, void *user, 
     if (args != few) {
         PyMem_Free(args);
     }
+    innermost = here.outer;
     if (PyErr_Occurred()) {
         take_exception(row, call, err);
         return ISO_EFUNCTION;
@@ -164,8 +185,7 @@ ext_functions_init(ext_engine *self, PyObject *rows)
             return -1;
         }
         ext_function *row = &self->functions[i];
-        row->state = self->state;
-        row->queue = self->queue;
+        row->engine = self;
         row->callable = Py_NewRef(callable);
         self->function_count = i + 1;
         row->name = copy_string(name);

@@ -24,13 +24,15 @@ module_exec(PyObject *module)
     if (ext_values_init(state, module) < 0 || add_type(module, &ext_engine_spec, &state->engine_type) < 0 ||
         add_type(module, &ext_rank_spec, &state->rank_type) < 0 ||
         add_type(module, &ext_result_spec, &state->result_type) < 0 ||
+        add_type(module, &ext_task_spec, &state->task_type) < 0 ||
         add_type(module, &ext_call_spec, &state->call_type) < 0 ||
         add_type(module, &ext_log_queue_spec, &state->log_queue_type) < 0) {
         return -1;
     }
     state->make_error = import_name("isoexec.errors", "error_from_code");
+    state->closed_error = import_name("isoexec.errors", "EngineClosedError");
     state->format_exception = import_name("traceback", "format_exception");
-    return state->make_error == NULL || state->format_exception == NULL ? -1 : 0;
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 static int
@@ -40,10 +42,12 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->engine_type);
     Py_VISIT(state->rank_type);
     Py_VISIT(state->result_type);
+    Py_VISIT(state->task_type);
     Py_VISIT(state->call_type);
     Py_VISIT(state->log_queue_type);
     Py_VISIT(state->edit_type);
     Py_VISIT(state->make_error);
+    Py_VISIT(state->closed_error);
     Py_VISIT(state->format_exception);
     Py_VISIT(state->script_module);
     return 0;
@@ -61,14 +65,17 @@ static int
 module_clear(PyObject *module)
 {
     ext_state *state = PyModule_GetState(module);
-    ext_results_clear(state);
+    ext_reused_clear(&state->free_results, state->result_type);
+    ext_reused_clear(&state->free_tasks, state->task_type);
     Py_CLEAR(state->engine_type);
     Py_CLEAR(state->rank_type);
     Py_CLEAR(state->result_type);
+    Py_CLEAR(state->task_type);
     Py_CLEAR(state->call_type);
     Py_CLEAR(state->log_queue_type);
     Py_CLEAR(state->edit_type);
     Py_CLEAR(state->make_error);
+    Py_CLEAR(state->closed_error);
     Py_CLEAR(state->format_exception);
     Py_CLEAR(state->script_module);
     Py_CLEAR(state->messages);

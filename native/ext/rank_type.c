@@ -21,7 +21,14 @@ ext_rank_open(ext_engine *engine, int number)
 {
     ext_state *state = engine->state;
     if (engine->handle == NULL || engine->closing) {
-        return ext_raise(state, ISO_ESTATE, "the engine is closed", "");
+        return ext_raise_closed(state);
+    }
+    if (engine->channel != ISO_CHANNEL_INLINE) {
+        return ext_raise(
+            state, ISO_ESTATE,
+            "the ranks of this engine have threads of their own (channel queue): call python_exec() of the "
+            "engine, or make it with channel='inline'",
+            "");
     }
     ext_rank *self = PyObject_GC_New(ext_rank, state->rank_type);
     if (self == NULL) {
@@ -76,33 +83,19 @@ check_open(ext_rank *self)
     return -1;
 }
 
-/* Why no call was made. */
-static PyObject *
-refused(ext_rank *self, int code, const iso_result *result)
-{
-    char text[sizeof((iso_error *)0)->message];
-    if (result->error.p == NULL) {
-        return ext_raise(self->state, code, iso_strerror(code), "");
-    }
-    size_t n = result->error.n < sizeof text - 1 ? result->error.n : sizeof text - 1;
-    memcpy(text, result->error.p, n);
-    text[n] = '\0';
-    return ext_raise(self->state, code, text, "");
-}
-
 static PyObject *
 rank_python_exec(ext_rank *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     ext_state *state = self->state;
     ext_arguments in;
     if (check_open(self) < 0 ||
-        ext_arguments_init(&in, state, state->keywords[EXT_MESSAGE], args, nargs, kwnames) < 0) {
+        ext_arguments_init(&in, state, EXT_RANK, state->keywords[EXT_MESSAGE], args, nargs, kwnames) < 0) {
         return NULL;
     }
     ext_result *out = NULL;
     PyObject *message = ext_message_bytes(in.values[EXT_MESSAGE]);
     if (message != NULL && ext_message_set(&in.msg, message) == 0) {
-        out = ext_result_new(state, message);
+        out = ext_result_new(state, message, self->number);
     }
     Py_XDECREF(message);
     if (out == NULL) {
@@ -116,7 +109,7 @@ rank_python_exec(ext_rank *self, PyObject *const *args, Py_ssize_t nargs, PyObje
     ext_arguments_fini(&in);
     if (code < 0 && result.outcome == ISO_OUTCOME_REFUSED) {
         Py_DECREF(out);
-        return refused(self, code, &result);
+        return ext_raise_refused(state, code, &result);
     }
     if (ext_result_take(out, &result) < 0) {
         Py_DECREF(out);
@@ -127,7 +120,7 @@ rank_python_exec(ext_rank *self, PyObject *const *args, Py_ssize_t nargs, PyObje
 
 /* A list of Results that hold the messages and are not filled yet. */
 static PyObject *
-batch_results(ext_state *state, PyObject *messages)
+batch_results(ext_rank *self, PyObject *messages)
 {
     PyObject *items = PySequence_Fast(messages, "messages must be an iterable of bytes");
     if (items == NULL) {
@@ -141,15 +134,13 @@ batch_results(ext_state *state, PyObject *messages)
         PyObject *item = i < PySequence_Fast_GET_SIZE(items) ? PySequence_Fast_GET_ITEM(items, i) : Py_None;
         PyObject *message = ext_message_bytes(item);
         if (message != NULL && ext_message_set(&msg, message) == 0) {
-            out = ext_result_new(state, message);
+            out = ext_result_new(self->state, message, self->number);
         }
         Py_XDECREF(message);
         if (out == NULL) {
             Py_CLEAR(list);
         } else {
-            out->code = -1;
-            out->outcome = ISO_OUTCOME_REFUSED;
-            out->new_uri = out->dst_uri = out->error = (iso_str){NULL, 0};
+            out->value = (iso_result){.code = -1, .outcome = ISO_OUTCOME_REFUSED};
             PyList_SET_ITEM(list, i, (PyObject *)out);
         }
     }
@@ -192,10 +183,10 @@ rank_batch(ext_rank *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
 {
     ext_state *state = self->state;
     ext_arguments in;
-    if (check_open(self) < 0 || ext_arguments_init(&in, state, state->messages, args, nargs, kwnames) < 0) {
+    if (check_open(self) < 0 || ext_arguments_init(&in, state, EXT_RANK, state->messages, args, nargs, kwnames) < 0) {
         return NULL;
     }
-    PyObject *list = batch_results(state, in.values[EXT_MESSAGE]);
+    PyObject *list = batch_results(self, in.values[EXT_MESSAGE]);
     /* Reading the messages may have run Python code that closed the rank. */
     if (list == NULL || check_open(self) < 0) {
         ext_arguments_fini(&in);
@@ -209,7 +200,7 @@ rank_batch(ext_rank *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     ext_arguments_fini(&in);
     if (code < 0) {
         Py_DECREF(list);
-        return code == ISO_ENOMEM ? PyErr_NoMemory() : refused(self, code, &last);
+        return code == ISO_ENOMEM ? PyErr_NoMemory() : ext_raise_refused(state, code, &last);
     }
     return list;
 }
@@ -222,6 +213,28 @@ rank_close(ext_rank *self, PyObject *Py_UNUSED(ignored))
         return ext_raise(self->state, code, iso_strerror(code), "");
     }
     Py_RETURN_NONE;
+}
+
+static PyObject *
+rank_fileno(ext_rank *self, PyObject *Py_UNUSED(ignored))
+{
+    if (check_open(self) < 0) {
+        return NULL;
+    }
+    int fd = iso_rank_fd(self->handle);
+    return fd < 0 ? ext_raise(self->state, fd, iso_strerror(fd), "") : PyLong_FromLong(fd);
+}
+
+static PyObject *
+rank_service(ext_rank *self, PyObject *Py_UNUSED(ignored))
+{
+    if (check_open(self) < 0) {
+        return NULL;
+    }
+    PyThreadState *saved = PyEval_SaveThread();
+    int code = iso_rank_service(self->handle);
+    PyEval_RestoreThread(saved);
+    return code < 0 ? ext_raise(self->state, code, iso_strerror(code), "") : PyBool_FromLong(code);
 }
 
 static PyObject *
@@ -305,6 +318,10 @@ static PyMethodDef rank_methods[] = {
     {"python_exec", (PyCFunction)(void (*)(void))rank_python_exec, METH_FASTCALL | METH_KEYWORDS, python_exec_doc},
     {"batch", (PyCFunction)(void (*)(void))rank_batch, METH_FASTCALL | METH_KEYWORDS, batch_doc},
     {"close", (PyCFunction)rank_close, METH_NOARGS, "close($self, /)\n--\n\nEnds the rank, on its own thread."},
+    {"fileno", (PyCFunction)rank_fileno, METH_NOARGS,
+     "fileno($self, /)\n--\n\nA descriptor that is readable while service() has something to do."},
+    {"service", (PyCFunction)rank_service, METH_NOARGS,
+     "service($self, /)\n--\n\nDoes what others want of the rank; True if the engine is closing."},
     {"__enter__", (PyCFunction)rank_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)rank_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -8,23 +8,21 @@
 #include <stdlib.h>
 
 ext_result *
-ext_result_new(ext_state *state, PyObject *message)
+ext_result_new(ext_state *state, PyObject *message, int rank)
 {
-    ext_result *self = state->free_results;
-    if (self != NULL) {
-        state->free_results = self->next;
-        state->free_count--;
-        PyObject_Init((PyObject *)self, state->result_type);
-    } else {
+    ext_result *self = ext_reused_take(&state->free_results, state->result_type);
+    if (self == NULL) {
         self = PyObject_New(ext_result, state->result_type);
         if (self == NULL) {
             return NULL;
         }
         self->state = state;
+        self->task = NULL;
         self->edits = NULL;
         self->text = NULL;
     }
     self->message = Py_NewRef(message);
+    self->rank = rank;
     return self;
 }
 
@@ -40,40 +38,59 @@ put(char **end, iso_str from)
     return to;
 }
 
+/* Gives the value memory of its own in the place of what was lent. */
 static int
-take_texts(ext_result *self, const iso_result *result)
+own_texts(ext_result *self)
 {
+    iso_result *value = &self->value;
     /* One octet more, so that a present but empty text has an address too. */
-    self->text = malloc(result->new_uri.n + result->dst_uri.n + result->error.n + 1);
+    self->text = malloc(value->new_uri.n + value->dst_uri.n + value->error.n + 1);
     if (self->text == NULL) {
-        self->new_uri = self->dst_uri = self->error = (iso_str){NULL, 0};
+        value->new_uri = value->dst_uri = value->error = (iso_str){NULL, 0};
         return ISO_ENOMEM;
     }
     char *end = self->text;
-    self->new_uri = put(&end, result->new_uri);
-    self->dst_uri = put(&end, result->dst_uri);
-    self->error = put(&end, result->error);
+    value->new_uri = put(&end, value->new_uri);
+    value->dst_uri = put(&end, value->dst_uri);
+    value->error = put(&end, value->error);
     return 0;
 }
 
 int
 ext_result_take(ext_result *self, const iso_result *result)
 {
-    self->code = result->code;
-    self->outcome = result->outcome;
-    self->elapsed_ns = result->elapsed_ns;
+    self->value = *result;
     if (result->edits == NULL && result->error.p == NULL && result->new_uri.p == NULL && result->dst_uri.p == NULL) {
-        self->new_uri = self->dst_uri = self->error = (iso_str){NULL, 0};
         return 0;
     }
     if (result->edits != NULL) {
-        self->edits = iso_edits_copy(result->edits);
-        if (self->edits == NULL) {
-            self->new_uri = self->dst_uri = self->error = (iso_str){NULL, 0};
-            return ISO_ENOMEM;
-        }
+        self->value.edits = self->edits = iso_edits_copy(result->edits);
     }
-    return take_texts(self, result);
+    int code = own_texts(self);
+    return result->edits != NULL && self->edits == NULL ? ISO_ENOMEM : code;
+}
+
+PyObject *
+ext_result_from_task(ext_engine *engine, iso_task *task, PyObject *message)
+{
+    ext_state *state = engine->state;
+    const iso_result *result = iso_task_result(task);
+    ext_result *self = NULL;
+    if (result->outcome == ISO_OUTCOME_REFUSED) {
+        if (engine->handle == NULL || engine->closing) {
+            ext_raise_closed(state);
+        } else {
+            ext_raise_refused(state, ISO_ESTATE, result);
+        }
+    } else {
+        self = ext_result_new(state, message, iso_task_rank(task));
+    }
+    if (self == NULL) {
+        return NULL;
+    }
+    self->value = *result;
+    self->task = task;
+    return (PyObject *)self;
 }
 
 static void
@@ -82,6 +99,10 @@ result_dealloc(ext_result *self)
     ext_state *state = self->state;
     PyTypeObject *type = Py_TYPE(self);
     Py_DECREF(self->message);
+    if (self->task != NULL) {
+        iso_task_free(self->task);
+        self->task = NULL;
+    }
     if (self->edits != NULL) {
         iso_edits_free(self->edits);
         self->edits = NULL;
@@ -90,34 +111,20 @@ result_dealloc(ext_result *self)
         free(self->text);
         self->text = NULL;
     }
-    if (state->free_count < EXT_FREE_RESULTS) {
-        self->next = state->free_results;
-        state->free_results = self;
-        state->free_count++;
-    } else {
+    if (!ext_reused_give(&state->free_results, self)) {
         PyObject_Free(self);
     }
     Py_DECREF(type);
 }
 
-void
-ext_results_clear(ext_state *state)
-{
-    while (state->free_results != NULL) {
-        ext_result *next = state->free_results->next;
-        PyObject_Free(state->free_results);
-        state->free_results = next;
-    }
-    state->free_count = EXT_FREE_RESULTS; /* a Result that dies later is freed, not kept */
-}
-
 static PyObject *
 result_outcome(ext_result *self, void *Py_UNUSED(closure))
 {
-    if (self->outcome < 0 || self->outcome >= ISO_OUTCOME_COUNT) {
-        return PyUnicode_FromString(iso_outcome_name(self->outcome));
+    int outcome = self->value.outcome;
+    if (outcome < 0 || outcome >= ISO_OUTCOME_COUNT) {
+        return PyUnicode_FromString(iso_outcome_name(outcome));
     }
-    return Py_NewRef(self->state->outcomes[self->outcome]);
+    return Py_NewRef(self->state->outcomes[outcome]);
 }
 
 /* The closure is the offset of the text's iso_str. */
@@ -130,35 +137,41 @@ result_text(ext_result *self, void *offset)
 static PyObject *
 result_edits(ext_result *self, void *Py_UNUSED(closure))
 {
-    return ext_edits_tuple(self->state, self->edits);
+    return ext_edits_tuple(self->state, self->value.edits);
 }
 
 static PyObject *
 result_elapsed(ext_result *self, void *Py_UNUSED(closure))
 {
-    if (self->elapsed_ns == 0) {
+    if (self->value.elapsed_ns == 0) {
         Py_RETURN_NONE;
     }
-    return PyLong_FromUnsignedLongLong(self->elapsed_ns);
+    return PyLong_FromUnsignedLongLong(self->value.elapsed_ns);
+}
+
+static PyObject *
+result_rank(ext_result *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(self->rank);
 }
 
 static PyObject *
 result_rendered(ext_result *self, void *Py_UNUSED(closure))
 {
-    if (self->edits == NULL) {
+    if (self->value.edits == NULL) {
         return Py_NewRef(self->message);
     }
     iso_msg msg = {.version = ISO_MSG_VERSION, .route = ISO_ROUTE_REQUEST};
     if (ext_message_set(&msg, self->message) < 0) {
         return NULL;
     }
-    int64_t size = iso_msg_render(&msg, self->edits, NULL, 0);
+    int64_t size = iso_msg_render(&msg, self->value.edits, NULL, 0);
     if (size < 0) {
         return ext_raise(self->state, (int)size, "the message can not be written: its header is malformed", "");
     }
     PyObject *octets = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
     if (octets != NULL) {
-        (void)iso_msg_render(&msg, self->edits, PyBytes_AS_STRING(octets), (size_t)size);
+        (void)iso_msg_render(&msg, self->value.edits, PyBytes_AS_STRING(octets), (size_t)size);
     }
     return octets;
 }
@@ -166,12 +179,12 @@ result_rendered(ext_result *self, void *Py_UNUSED(closure))
 static PyObject *
 result_repr(ext_result *self)
 {
-    return PyUnicode_FromFormat("<Result code=%d outcome='%s' edits=%zu>", self->code, iso_outcome_name(self->outcome),
-                                iso_edits_count(self->edits));
+    return PyUnicode_FromFormat("<Result code=%d outcome='%s' edits=%zu>", self->value.code,
+                                iso_outcome_name(self->value.outcome), iso_edits_count(self->value.edits));
 }
 
 static PyMemberDef result_members[] = {
-    {"code", Py_T_INT, offsetof(ext_result, code), Py_READONLY,
+    {"code", Py_T_INT, offsetof(ext_result, value.code), Py_READONLY,
      "What the method returned: above 0 true, 0 ends the script, below 0 false; -1 for every failure."},
     {"message", Py_T_OBJECT_EX, offsetof(ext_result, message), Py_READONLY, "The message that the call was about."},
     {NULL, 0, 0, 0, NULL},
@@ -180,13 +193,14 @@ static PyMemberDef result_members[] = {
 static PyGetSetDef result_getset[] = {
     {"outcome", (getter)result_outcome, NULL, "How the call ended: 'returned', 'raised', ...", NULL},
     {"new_uri", (getter)result_text, NULL, "The R-URI that the method set, or None.",
-     (void *)offsetof(ext_result, new_uri)},
+     (void *)offsetof(ext_result, value.new_uri)},
     {"dst_uri", (getter)result_text, NULL, "The destination that the method set, or None.",
-     (void *)offsetof(ext_result, dst_uri)},
+     (void *)offsetof(ext_result, value.dst_uri)},
     {"error", (getter)result_text, NULL, "Reason or traceback of a failure, else None.",
-     (void *)offsetof(ext_result, error)},
+     (void *)offsetof(ext_result, value.error)},
     {"edits", (getter)result_edits, NULL, "Every change that the method made, in order.", NULL},
     {"elapsed_ns", (getter)result_elapsed, NULL, "Time of the call in ns with timing 'full', else None.", NULL},
+    {"rank", (getter)result_rank, NULL, "The number of the rank that ran the call.", NULL},
     {"rendered", (getter)result_rendered, NULL, "The message with the edits applied.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -144,10 +144,31 @@ ext_raise_error(ext_state *state, const iso_error *err)
     return ext_raise(state, err->code, err->message[0] ? err->message : iso_strerror(err->code), err->traceback);
 }
 
+PyObject *
+ext_raise_closed(ext_state *state)
+{
+    PyErr_SetString(state->closed_error, "the engine is closed");
+    return NULL;
+}
+
+PyObject *
+ext_raise_refused(ext_state *state, int code, const iso_result *result)
+{
+    char text[sizeof((iso_error *)0)->message];
+    if (result->error.p == NULL) {
+        return ext_raise(state, code, iso_strerror(code), "");
+    }
+    size_t n = result->error.n < sizeof text - 1 ? result->error.n : sizeof text - 1;
+    memcpy(text, result->error.p, n);
+    text[n] = '\0';
+    return ext_raise(state, code, text, "");
+}
+
 static int
 intern_names(ext_state *state)
 {
-    static const char *const keywords[EXT_KEYWORDS] = {"method", "message", "extra", "route", "source", "destination"};
+    static const char *const keywords[EXT_KEYWORDS] = {"method",      "message", "extra",   "route", "source",
+                                                       "destination", "rank",    "timeout", "user"};
     static const char *const routes[ISO_ROUTE_BRANCH + 1] = {"", "request", "onreply", "failure", "branch"};
     for (int i = 0; i < EXT_KEYWORDS; i++) {
         state->keywords[i] = PyUnicode_InternFromString(keywords[i]);

@@ -44,7 +44,6 @@ extern "C" {
 ISO_API const char *iso_version(void);
 
 /* ---- errors ------------------------------------------------------------------------------- */
-
 /* X(name, number, text). The numbers never change. */
 #define ISO_ERROR_LIST(X)                                                                                              \
     X(EINVAL, -1, "an argument is out of range")                                                                       \
@@ -60,7 +59,11 @@ ISO_API const char *iso_version(void);
     X(ESPACE, -11, "the buffer is too small")                                                                          \
     X(ECONFIG, -12, "a setting is wrong")                                                                              \
     X(EFUNCTION, -13, "a host function failed")                                                                        \
-    X(EINTERNAL, -14, "a fault of isoexec itself")
+    X(EINTERNAL, -14, "a fault of isoexec itself")                                                                     \
+    X(EOVERLOAD, -15, "the queue is full")                                                                             \
+    X(ETIMEDOUT, -16, "the time is over")                                                                              \
+    X(ECANCELLED, -17, "the call was cancelled")                                                                       \
+    X(ECYCLE, -18, "ranks would wait for each other")
 
 enum iso_error_code {
 #define ISO_ERROR_ENUM(name, number, text) ISO_##name = number,
@@ -79,7 +82,6 @@ typedef struct iso_error {
 } iso_error;
 
 /* ---- values ------------------------------------------------------------------------------- */
-
 /* Octets, not terminated. p == NULL: absent; n == 0 with p != NULL: empty. */
 typedef struct iso_str {
     const char *p;
@@ -105,30 +107,18 @@ ISO_API int iso_address_parse(iso_address *out, const char *text, size_t n, uint
 ISO_API size_t iso_address_format(const iso_address *address, char text[ISO_ADDRESS_TEXT]);
 
 /* ---- the message -------------------------------------------------------------------------- */
-
 /* From where the host called: OpenSIPS' route types. */
 enum { ISO_ROUTE_REQUEST = 1, ISO_ROUTE_ONREPLY, ISO_ROUTE_FAILURE, ISO_ROUTE_BRANCH };
 enum { ISO_TYPE_REQUEST = 1, ISO_TYPE_REPLY };
 
 /* The methods that are known by number: RFC 3261, 3262, 6665, 3311, 3428, 3515, 3903, 6086. */
+/* clang-format off */
 enum {
-    ISO_METHOD_OTHER,
-    ISO_METHOD_INVITE,
-    ISO_METHOD_ACK,
-    ISO_METHOD_BYE,
-    ISO_METHOD_CANCEL,
-    ISO_METHOD_OPTIONS,
-    ISO_METHOD_REGISTER,
-    ISO_METHOD_PRACK,
-    ISO_METHOD_SUBSCRIBE,
-    ISO_METHOD_NOTIFY,
-    ISO_METHOD_PUBLISH,
-    ISO_METHOD_INFO,
-    ISO_METHOD_REFER,
-    ISO_METHOD_MESSAGE,
-    ISO_METHOD_UPDATE,
-    ISO_METHOD_COUNT
+    ISO_METHOD_OTHER, ISO_METHOD_INVITE, ISO_METHOD_ACK, ISO_METHOD_BYE, ISO_METHOD_CANCEL, ISO_METHOD_OPTIONS,
+    ISO_METHOD_REGISTER, ISO_METHOD_PRACK, ISO_METHOD_SUBSCRIBE, ISO_METHOD_NOTIFY, ISO_METHOD_PUBLISH,
+    ISO_METHOD_INFO, ISO_METHOD_REFER, ISO_METHOD_MESSAGE, ISO_METHOD_UPDATE, ISO_METHOD_COUNT
 };
+/* clang-format on */
 
 #define ISO_MSG_VERSION 1
 #define ISO_MSG_MAX_LENGTH 0x7fffffffu /* octets of one message */
@@ -223,7 +213,6 @@ ISO_API int iso_parameter(iso_str parameters, iso_str name, iso_str *value_out);
 ISO_API int64_t iso_stream_next(const char *data, size_t n, size_t max, size_t *skip_out);
 
 /* ---- edits -------------------------------------------------------------------------------- */
-
 /* What a method changed. Headers edits apply in order. */
 enum {
     ISO_EDIT_SET_RURI = 1,    /* value: the new R-URI; empty: back to the original */
@@ -254,7 +243,6 @@ ISO_API void iso_edits_free(iso_edits *edits);
 ISO_API int64_t iso_msg_render(const iso_msg *msg, const iso_edits *edits, char *to, size_t size);
 
 /* ---- host functions ----------------------------------------------------------------------- */
-
 typedef struct iso_engine iso_engine;
 typedef struct iso_rank iso_rank;
 
@@ -296,7 +284,6 @@ typedef struct iso_function {
 } iso_function;
 
 /* ---- engine ------------------------------------------------------------------------------- */
-
 /* Log levels, OpenSIPS' numbers. */
 enum { ISO_LOG_ALERT = -3, ISO_LOG_CRIT, ISO_LOG_ERR, ISO_LOG_WARN = 1, ISO_LOG_NOTICE, ISO_LOG_INFO, ISO_LOG_DBG };
 
@@ -305,6 +292,11 @@ enum { ISO_LOG_ALERT = -3, ISO_LOG_CRIT, ISO_LOG_ERR, ISO_LOG_WARN = 1, ISO_LOG_
 typedef void (*iso_log_fn)(void *user, int level, int rank, const char *text);
 
 enum { ISO_TIMING_OFF, ISO_TIMING_SAMPLED, ISO_TIMING_FULL };
+
+/* How calls reach the ranks of an engine: on the thread of the caller, which opened the rank, or from any
+ * thread through a queue to threads that the engine makes. */
+enum { ISO_CHANNEL_INLINE, ISO_CHANNEL_QUEUE };
+enum { ISO_OVERLOAD_WAIT, ISO_OVERLOAD_REJECT };
 
 /* Settings of an engine. iso_config_init sets every default; the strings are copied by create. The
  * table of native/engine/settings.h describes each for TOML, environment, CLI and docs. */
@@ -326,6 +318,11 @@ typedef struct iso_config {
     int grace_ms;                  /* 5000; how long a stop waits for the script's threads */
     int recursion_limit;           /* 0: CPython's; else sys.setrecursionlimit in each rank */
     int switch_interval_us;        /* 500; how long a script's thread may keep a call waiting */
+    int channel;                   /* ISO_CHANNEL_INLINE */
+    int queue_size;                /* 1024; calls that may wait for one rank, and for any of them */
+    int on_overload;               /* ISO_OVERLOAD_WAIT: what a submit to a full queue does */
+    int spin_us;                   /* 20; the longest that a queue rank or a caller spins before it sleeps */
+    int allow_look;                /* 0; 1: iso_engine_look may run code in a rank */
     const iso_function *functions; /* host functions; the array is copied, names and signatures too */
     size_t function_count;
     iso_log_fn log;                /* NULL: standard error */
@@ -362,7 +359,6 @@ ISO_API int iso_engine_create(iso_engine **out, const iso_config *config, iso_er
 ISO_API int iso_engine_destroy(iso_engine *engine);
 
 /* ---- ranks -------------------------------------------------------------------------------- */
-
 /* Makes the calling thread rank `number` (1 to config.ranks): a new interpreter, in which the script
  * is loaded and mod_init() and child_init(number) run. Blocks (10 to 100 ms). On failure nothing is
  * left running and err holds the traceback: ISO_ESCRIPT, ISO_EINIT, ISO_EINTERP, ISO_ESTATE (the
@@ -411,8 +407,62 @@ typedef struct iso_result {
  * rank. The error indicator of Python is clear before and after. */
 ISO_API int iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso_result *out);
 
-/* ---- statistics --------------------------------------------------------------------------- */
+/* ---- the queue channel -------------------------------------------------------------------- */
+/* Starts all ranks of an engine with channel=queue, each on a thread of its own (8 MiB stack). Blocks
+ * until they serve. On failure (as iso_rank_open) none is left running. iso_engine_destroy ends them. */
+ISO_API int iso_engine_start(iso_engine *engine, iso_error *err);
 
+/* One call on the queue channel, with copies of its message, method and extra; the submitter's until
+ * iso_task_free, which must come before iso_engine_destroy returns to be of use to anyone. */
+typedef struct iso_task iso_task;
+
+#define ISO_ANY_RANK 0
+enum {
+    ISO_SUBMIT_NOTIFY = 1,  /* iso_engine_completions hands the task out when it is done */
+    ISO_SUBMIT_REJECT = 2,  /* a full queue is ISO_EOVERLOAD whatever on_overload says */
+    ISO_SUBMIT_FORGET = 4,  /* nobody wants the result: no task is handed out, *out may be NULL */
+};
+
+/* Hands a call to rank `number`, or to whichever is idle first (ISO_ANY_RANK). From any thread; waits only
+ * for a place in a full queue. On the thread of that very rank the call runs at once, nested. ISO_EINVAL,
+ * ISO_ENOMEM, ISO_EOVERLOAD, ISO_ESTATE (not started, or closing); then nothing was queued. `user` comes
+ * back from iso_task_user. */
+ISO_API int iso_submit(iso_engine *engine, int number, const char *method, const iso_msg *msg, iso_str extra,
+                       void *user, unsigned flags, iso_task **out);
+
+/* Waits until the call ended: 0, or ISO_ETIMEDOUT after timeout_ns (negative: no limit), or ISO_ECYCLE if
+ * its rank waits for this thread. Blocks; not with ISO_SUBMIT_NOTIFY tasks that another thread takes. */
+ISO_API int iso_task_wait(iso_task *task, int64_t timeout_ns);
+/* NULL until the call ended; borrowed until iso_task_free. Outcome refused: the engine was closed. */
+ISO_API const iso_result *iso_task_result(const iso_task *task);
+ISO_API int iso_task_rank(const iso_task *task); /* the rank that ran it, 0 if none did yet */
+ISO_API void *iso_task_user(const iso_task *task);
+/* Lets go of the task: a call that still waits is not made any more, one that runs ends unseen, its
+ * completion is dropped. NULL is a no-op. From any thread, once. */
+ISO_API void iso_task_free(iso_task *task);
+
+/* One descriptor per engine, readable while completions wait; the engine's, never closed by the host.
+ * ISO_ESTATE if not started. */
+ISO_API int iso_engine_fd(const iso_engine *engine);
+/* Takes up to `max` ended tasks that were submitted with ISO_SUBMIT_NOTIFY, oldest first, and clears the
+ * descriptor when none is left. The tasks are the caller's to free. One thread at a time. */
+ISO_API size_t iso_engine_completions(iso_engine *engine, iso_task **out, size_t max);
+
+/* ---- the control mailbox ------------------------------------------------------------------ */
+/* What others want of a rank is done on its own thread between two calls. An inline rank's descriptor is
+ * readable when something waits; iso_rank_service does it (it is done before the next call in any case).
+ * service returns 0, or 1 if the engine is closing and the host should close the rank. Own thread only. */
+ISO_API int iso_rank_fd(const iso_rank *rank);
+ISO_API int iso_rank_service(iso_rank *rank);
+
+/* Looks into rank `number`: `what` is "versions", "modules", "memory", "threads", or "run" with a snippet of
+ * Python in `argument` (setting allow_look), whose variable `result` is the answer. Waits for the rank at
+ * most timeout_ms. Writes JSON, NUL-terminated, into `to`; returns its length, cut if above size - 1, or
+ * ISO_ETIMEDOUT, ISO_ESTATE, ISO_EINVAL, ISO_EFUNCTION (the snippet raised: err). From any thread. */
+ISO_API int64_t iso_engine_look(iso_engine *engine, int number, const char *what, iso_str argument, int timeout_ms,
+                                char *to, size_t size, iso_error *err);
+
+/* ---- statistics --------------------------------------------------------------------------- */
 #define ISO_HISTOGRAM_BUCKETS 256 /* log-linear: 8 steps an octave from 1 ns, so at most 12.5 % wide */
 
 typedef struct iso_rank_stats {
@@ -422,6 +472,9 @@ typedef struct iso_rank_stats {
     uint64_t outcomes[ISO_OUTCOME_COUNT];
     uint64_t edits;                        /* recorded in calls that kept them */
     uint64_t log_lines;
+    uint64_t opened_ns;                    /* since it serves; 0 if it does not */
+    uint32_t waiting;                      /* calls in its queue */
+    uint32_t blocks;                       /* memory blocks that its interpreter held when last looked */
     uint64_t sampled;                      /* calls in the histogram */
     uint64_t histogram[ISO_HISTOGRAM_BUCKETS];
 } iso_rank_stats;
@@ -433,7 +486,6 @@ ISO_API uint64_t iso_histogram_floor(size_t bucket);
 ISO_API uint64_t iso_histogram_quantile(const uint64_t histogram[ISO_HISTOGRAM_BUCKETS], double p);
 
 /* ---- Python objects: call these with a Python thread state attached ------------------------- */
-
 /* A new reference to the OpenSIPS module made for the current interpreter (SIPMsg, LM_... functions),
  * or NULL with a Python error set. For Python hosts and tests; ranks have it in sys.modules. */
 struct _object;

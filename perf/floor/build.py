@@ -42,7 +42,7 @@ def require_wheel() -> str:
     return distribution.version
 
 
-def _config(*options: str) -> list[str]:
+def config(*options: str) -> list[str]:
     """What `isoexec config` prints; -P keeps the working folder off sys.path."""
     command = [sys.executable, "-P", "-m", "isoexec", "config", *options]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -51,7 +51,8 @@ def _config(*options: str) -> list[str]:
     return shlex.split(answer.stdout)
 
 
-def _compile(sources: list[str], flags: list[str], target: Path) -> None:
+def compile_sources(sources: list[str], flags: list[str], target: Path) -> None:
+    """Compiles files of this folder, or of any other by its path, as the library is compiled."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
     paths = [str(SOURCES / name) for name in sources]
     command = [*compiler, *FLAGS, *paths, *flags, "-o", str(target)]
@@ -66,11 +67,11 @@ def _compile(sources: list[str], flags: list[str], target: Path) -> None:
 def build_program(folder: Path) -> Path:
     """The C program with both sides."""
     target = folder / "floor"
-    _compile(PROGRAM + RANK, _config("--cflags", "--libs"), target)
+    compile_sources(PROGRAM + RANK, config("--cflags", "--libs"), target)
     return target
 
 
 def build_extension(folder: Path) -> None:
     """The extension module floor_proto, for the case python."""
-    flags = [*_config("--cflags"), "-shared"]
-    _compile(["proto.c", *RANK], flags, folder / "floor_proto.so")
+    flags = [*config("--cflags"), "-shared"]
+    compile_sources(["proto.c", *RANK], flags, folder / "floor_proto.so")

@@ -57,16 +57,17 @@ class Case:
         return orjson.dumps(line)
 
 
-def _spread(samples: list[float]) -> Spread:
+def spread_of(samples: list[float]) -> Spread:
+    """Median and percentiles of the samples of one side."""
     tenths = quantiles(samples, n=10, method="inclusive") if len(samples) > 1 else samples * 9
     return Spread(median(samples), tenths[0], tenths[8])
 
 
 def _call_case(name: str, sides: dict[str, list[float]]) -> Case:
     """A case with several floors (one an instruction set) is held against the fastest."""
-    floors = {side: _spread(sides[side]) for side in sides if side.startswith("floor")}
+    floors = {side: spread_of(sides[side]) for side in sides if side.startswith("floor")}
     floor = min(floors.values(), key=lambda spread: spread.median)
-    isoexec = _spread(sides["isoexec"])
+    isoexec = spread_of(sides["isoexec"])
     ratio, bar = isoexec.median / floor.median, BARS[name]
     return Case(
         name=name,
@@ -75,7 +76,7 @@ def _call_case(name: str, sides: dict[str, list[float]]) -> Case:
         ratio=ratio,
         bar=f"<= {bar}" if bar else "-",
         ok=ratio <= bar if bar else None,
-        full=_spread(sides["full"]) if "full" in sides else None,
+        full=spread_of(sides["full"]) if "full" in sides else None,
         details={f"{side}_ns": spread.median for side, spread in floors.items() if len(floors) > 1},
     )
 
@@ -110,8 +111,8 @@ def _scaling_case(sides: dict[str, list[float]]) -> Case:
             holds.append(details[f"isoexec_{ranks}_to_2"] >= HOLD_BAR)
     return Case(
         name="scaling",
-        floor=_spread(sides["floor_2"]),
-        isoexec=_spread(sides["isoexec_2"]),
+        floor=spread_of(sides["floor_2"]),
+        isoexec=spread_of(sides["isoexec_2"]),
         ratio=isoexec / floor,
         bar=f">= {SCALING_BAR}",
         ok=isoexec / floor >= SCALING_BAR and all(holds),
@@ -129,7 +130,8 @@ def render_samples(results: Results) -> bytes:
     return orjson.dumps(dataclasses.asdict(results), option=orjson.OPT_INDENT_2)
 
 
-def _cell(spread: Spread | None) -> str:
+def cell(spread: Spread | None) -> str:
+    """A spread as the table shows it."""
     if spread is None:
         return "-"
     return f"{spread.median:.1f} ({spread.low:.1f}-{spread.high:.1f})"
@@ -141,40 +143,52 @@ def _rows(cases: list[Case]) -> list[tuple[str, ...]]:
     for case in cases:
         ok = "-" if case.ok is None else "yes" if case.ok else "NO"
         full = f"{case.full.median / case.floor.median:.2f}" if case.full else "-"
-        cells = (_cell(case.floor), _cell(case.isoexec), f"{case.ratio:.2f}", case.bar, ok)
-        rows.append((case.name, *cells, _cell(case.full), full))
+        cells = (cell(case.floor), cell(case.isoexec), f"{case.ratio:.2f}", case.bar, ok)
+        rows.append((case.name, *cells, cell(case.full), full))
     return rows
 
 
-def _noise(results: Results) -> list[str]:
+def noise(results: Results) -> list[str]:
+    """What other processes did, for whoever reads the figures."""
     load = f"load average {results.load_before:.2f} before, {results.load_after:.2f} after"
     lines = [f"{load}; other processes used {results.cores_of_others:.2f} cores on average"]
     if results.cores_of_others > NOISE_CORES:
         lines.append("WARNING: other processes disturbed this run; wall-time figures may be off")
-    scaling = results.samples["scaling"]
+    if int(results.machine["cores"]) < 2:
+        lines.append("WARNING: one core only: what runs in parallel says nothing here")
+    return lines
+
+
+def _scaling_noise(sides: dict[str, list[float]]) -> list[str]:
     disturbed = sum(
         value > NOISE_CORES
-        for side, values in scaling.items()
+        for side, values in sides.items()
         if side.startswith("others_")
         for value in values
     )
-    if disturbed:
-        lines.append(f"WARNING: {disturbed} samples of scaling stayed disturbed after all retakes")
-    if int(results.machine["cores"]) < 2:
-        lines.append("WARNING: one core only: the case scaling says nothing here")
-    return lines
+    if not disturbed:
+        return []
+    return [f"WARNING: {disturbed} samples of scaling stayed disturbed after all retakes"]
+
+
+def head(results: Results) -> str:
+    """The first line: on what was measured."""
+    machine = results.machine
+    return (
+        f"isoexec {results.version}, CPython {machine['python']}, {machine['cpu']},"
+        f" {machine['cores']} cores, Linux {machine['kernel']}"
+    )
+
+
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of cells, the first of titles, as lines with the columns aligned."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def render(results: Results, cases: list[Case]) -> str:
     """The whole output; its last lines are one JSON object a case."""
-    rows = _rows(cases)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    machine, plan = results.machine, results.plan
-    head = (
-        f"isoexec {results.version}, CPython {machine['python']}, {machine['cpu']},"
-        f" {machine['cores']} cores, Linux {machine['kernel']}"
-    )
+    plan = results.plan
     method = (
         f"median (p10-p90) of {plan.repeats} repeats x {plan.calls} calls, sides in turn;"
         f" scaling: {plan.scale_repeats} x {plan.scale_seconds} s, ns per call with 2 ranks"
@@ -184,5 +198,6 @@ def render(results: Results, cases: list[Case]) -> str:
         for case in cases
         if case.details
     ]
-    lines = [head, method, "", *table, "", *details, *_noise(results), ""]
+    lines = [head(results), method, "", *table(_rows(cases)), "", *details]
+    lines += [*noise(results), *_scaling_noise(results.samples["scaling"]), ""]
     return "\n".join([*lines, *(case.as_json().decode() for case in cases)])

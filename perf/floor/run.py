@@ -1,5 +1,6 @@
 """Runs the floor program and the case python, and gathers their samples and the machine's noise."""
 
+import contextlib
 import os
 import platform
 import resource
@@ -8,8 +9,10 @@ import sys
 import sysconfig
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from perf.floor import build
 
@@ -51,8 +54,8 @@ class Results:
     """Everything that was measured: samples by case and side, and what the machine was like."""
 
     version: str
-    plan: Plan
-    machine: dict[str, str | int]
+    plan: Any
+    machine: dict[str, str | int] = field(default_factory=lambda: _describe_machine())
     samples: Samples = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     load_before: float = 0.0
     load_after: float = 0.0
@@ -89,7 +92,8 @@ def _own_cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def _run(command: list[str], samples: Samples) -> None:
+def run_cases(command: list[str], samples: Samples) -> None:
+    """Runs a program that prints one line a sample: case, side, value."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise build.FloorError(f"{Path(command[0]).name} failed: {done.stderr.strip()}")
@@ -98,31 +102,42 @@ def _run(command: list[str], samples: Samples) -> None:
         samples[case][side].append(float(value))
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tells a person what goes on."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def watched(results: Results) -> Iterator[None]:
+    """Notes what other processes did meanwhile."""
+    begin, own, busy = os.times().elapsed, _own_cpu(), _machine_cpu()
+    results.load_before = os.getloadavg()[0]
+    yield
+    busy, own = _machine_cpu() - busy, _own_cpu() - own
+    results.cores_of_others = max(0.0, (busy - own) / (os.times().elapsed - begin))
+    results.load_after = os.getloadavg()[0]
+
+
+def require_x86() -> None:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        raise build.FloorError("the floor is written for x86-64 only.")
 
 
 def measure(version: str, plan: Plan) -> Results:
     """Builds and runs all cases."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        raise build.FloorError("the floor's indexer is written for x86-64 only.")
-    results = Results(version, plan, _describe_machine())
+    require_x86()
+    results = Results(version, plan)
     script = str(build.SOURCES / "handler.py")
     with tempfile.TemporaryDirectory(prefix="isoexec-floor-") as name:
         folder = Path(name)
-        _say("floor: building")
+        say("floor: building")
         program = build.build_program(folder)
         build.build_extension(folder)
-        begin, own = os.times().elapsed, _own_cpu()
-        busy = _machine_cpu()
-        results.load_before = os.getloadavg()[0]
-        _say("floor: running the C cases")
-        numbers = [str(value) for value in astuple(plan)]
-        _run([str(program), script, *numbers], results.samples)
-        _say("floor: running the case python")
-        case = [sys.executable, "-P", str(build.SOURCES / "python_case.py"), name, script]
-        _run([*case, str(plan.repeats), str(plan.calls)], results.samples)
-        busy, own = _machine_cpu() - busy, _own_cpu() - own
-        results.cores_of_others = max(0.0, (busy - own) / (os.times().elapsed - begin))
-        results.load_after = os.getloadavg()[0]
+        with watched(results):
+            say("floor: running the C cases")
+            numbers = [str(value) for value in astuple(plan)]
+            run_cases([str(program), script, *numbers], results.samples)
+            say("floor: running the case python")
+            case = [sys.executable, "-P", str(build.SOURCES / "python_case.py"), name, script]
+            run_cases([*case, str(plan.repeats), str(plan.calls)], results.samples)
     return results

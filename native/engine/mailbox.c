@@ -1,0 +1,253 @@
+/* mailbox.c: what others want of a rank, done on its own thread between two calls.
+ *
+ * Letters are pushed by any thread onto one list that the rank takes as a whole. A sender that stops
+ * waiting leaves its letter to the rank; whoever of the two is last frees it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "engine/clock.h"
+#include "engine/park.h"
+#include "engine/queue.h"
+#include "engine/states.h"
+
+typedef struct iso__letter {
+    struct iso__letter *next;
+    _Atomic uint32_t done; /* futex word: 1 when answered */
+    _Atomic int shares;    /* sender, rank */
+    int code;              /* of the answer: 0 or ISO_E... */
+    iso__text what, argument, answer;
+    iso_error err;
+} iso__letter;
+
+int
+iso__mail_open(iso_rank *rank, iso_error *err)
+{
+    if (rank->lane != NULL || rank->mail_fd >= 0)
+        return 0;
+    rank->mail_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (rank->mail_fd < 0)
+        return iso__fail(err, ISO_EINTERP, "rank %d: no descriptor: %s", rank->number, strerror(errno));
+    return 0;
+}
+
+void
+iso__mail_wake(iso_rank *rank)
+{
+    if (rank->lane != NULL) {
+        iso__queue_wake(rank->lane);
+    } else if (rank->mail_fd >= 0) {
+        uint64_t one = 1;
+        ssize_t written = write(rank->mail_fd, &one, sizeof one);
+        (void)written; /* full: readable already */
+    }
+}
+
+static void
+letter_drop(iso__letter *letter)
+{
+    if (atomic_fetch_sub(&letter->shares, 1) > 1)
+        return;
+    iso__text_fini(&letter->what);
+    iso__text_fini(&letter->argument);
+    iso__text_fini(&letter->answer);
+    free(letter);
+}
+
+static void
+letter_answer(iso__letter *letter)
+{
+    atomic_store(&letter->done, 1);
+    iso__futex_wake(&letter->done, 1);
+    letter_drop(letter);
+}
+
+/* The list, oldest first. */
+static iso__letter *
+take_letters(iso_rank *rank)
+{
+    iso__letter *newest = atomic_exchange(&rank->mail, NULL), *oldest = NULL;
+    while (newest != NULL) {
+        iso__letter *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    return oldest;
+}
+
+/* ---- the rank's side ---- */
+
+/* look(what, argument) of rank_rules.py gives JSON as str, and the number of memory blocks. */
+static void
+look(iso_rank *rank, iso__letter *letter)
+{
+    PyObject *function = iso__rank_rule(rank, "look");
+    PyObject *result = function != NULL ? PyObject_CallFunction(function, "ss#O", letter->what.p,
+                                                                letter->argument.p != NULL ? letter->argument.p : "",
+                                                                (Py_ssize_t)letter->argument.n, rank->handler)
+                                        : NULL;
+    const char *json = NULL;
+    Py_ssize_t n = 0;
+    unsigned int blocks = 0;
+    if (result != NULL && PyArg_ParseTuple(result, "s#I", &json, &n, &blocks)) {
+        letter->code = iso__text_set(&letter->answer, json, (size_t)n);
+        atomic_store(&rank->blocks, blocks);
+    } else {
+        letter->code = iso__failure_start(rank, &letter->err, ISO_EFUNCTION, "looking into the rank failed");
+    }
+    Py_XDECREF(result);
+}
+
+void
+iso__mail_service(iso_rank *rank)
+{
+    iso__letter *letter = take_letters(rank);
+    bool attached = rank->attached;
+    if (letter == NULL)
+        return;
+    if (!attached)
+        iso__rank_attach(rank);
+    while (letter != NULL) {
+        iso__letter *next = letter->next;
+        look(rank, letter);
+        letter_answer(letter);
+        letter = next;
+    }
+    if (rank->output_pending)
+        iso__log_output_flush(rank);
+    if (!attached)
+        iso__rank_detach(rank);
+}
+
+void
+iso__mail_refuse(iso_rank *rank)
+{
+    for (iso__letter *letter = take_letters(rank), *next; letter != NULL; letter = next) {
+        next = letter->next;
+        letter->code = iso__fail(&letter->err, ISO_ESTATE, "rank %d has ended", rank->number);
+        letter_answer(letter);
+    }
+}
+
+int
+iso_rank_fd(const iso_rank *rank)
+{
+    return rank->mail_fd >= 0 ? rank->mail_fd : ISO_ESTATE;
+}
+
+int
+iso_rank_service(iso_rank *rank)
+{
+    if (rank == NULL || atomic_load(&rank->state) != ISO__RANK_SERVING)
+        return ISO_ESTATE;
+    if (atomic_load(&rank->thread) != iso__this_thread())
+        return ISO_ETHREAD;
+    if (rank->depth > 0)
+        return ISO_ESTATE;
+    uint64_t bells;
+    ssize_t got = rank->mail_fd >= 0 ? read(rank->mail_fd, &bells, sizeof bells) : 0;
+    (void)got;
+    iso__mail_service(rank);
+    return rank->engine->closing;
+}
+
+/* ---- the sender's side ---- */
+
+static iso__letter *
+letter_new(const char *what, iso_str argument)
+{
+    iso__letter *letter = calloc(1, sizeof *letter);
+    if (letter == NULL)
+        return NULL;
+    atomic_store(&letter->shares, 2);
+    if (iso__text_set(&letter->what, what, strlen(what)) == 0 &&
+        (argument.p == NULL || iso__text_set(&letter->argument, argument.p, argument.n) == 0))
+        return letter;
+    iso__text_fini(&letter->what);
+    free(letter);
+    return NULL;
+}
+
+static void
+post(iso_rank *rank, iso__letter *letter)
+{
+    letter->next = atomic_load(&rank->mail);
+    while (!atomic_compare_exchange_weak(&rank->mail, &letter->next, letter))
+        ;
+    iso__mail_wake(rank);
+    if (atomic_load(&rank->state) != ISO__RANK_SERVING)
+        iso__mail_refuse(rank); /* it ended meanwhile, and may not have seen the letter */
+}
+
+/* Waits for the answer; false when the time is over. */
+static bool
+wait_for_answer(iso__letter *letter, int timeout_ms)
+{
+    uint64_t end = iso__clock_monotonic_ns() + (uint64_t)timeout_ms * 1000000u;
+    while (!atomic_load(&letter->done)) {
+        int64_t left = (int64_t)(end - iso__clock_monotonic_ns());
+        if (left <= 0)
+            return false;
+        iso__futex_wait(&letter->done, 0, left);
+    }
+    return true;
+}
+
+static int64_t
+copy_answer(const iso__letter *letter, char *to, size_t size, iso_error *err)
+{
+    if (letter->code != 0) {
+        if (err != NULL)
+            *err = letter->err;
+        return letter->code;
+    }
+    size_t n = letter->answer.n < size ? letter->answer.n : size - 1;
+    memcpy(to, letter->answer.p, n);
+    to[n] = '\0';
+    return (int64_t)letter->answer.n;
+}
+
+static bool
+is_known(const char *what)
+{
+    static const char *const known[] = {"versions", "modules", "memory", "threads", "run"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(what, known[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+int64_t
+iso_engine_look(iso_engine *engine, int number, const char *what, iso_str argument, int timeout_ms, char *to,
+                size_t size, iso_error *err)
+{
+    if (engine == NULL || what == NULL || to == NULL || size == 0 || timeout_ms < 0 || number < 1 ||
+        number > engine->config.ranks)
+        return iso__fail(err, ISO_EINVAL, "no such rank, or no room for the answer");
+    if (!is_known(what))
+        return iso__fail(err, ISO_EINVAL, "there is no \"%.32s\" to look at: versions, modules, memory, threads or run",
+                         what);
+    if (strcmp(what, "run") == 0 && !engine->config.allow_look)
+        return iso__fail(err, ISO_ESTATE, "code may not be run in ranks (setting allow_look)");
+    iso_rank *rank = &engine->ranks[number - 1];
+    if (atomic_load(&rank->state) != ISO__RANK_SERVING)
+        return iso__fail(err, ISO_ESTATE, "rank %d does not serve", number);
+    iso__letter *letter = letter_new(what, argument);
+    if (letter == NULL)
+        return iso__fail(err, ISO_ENOMEM, "no memory for the question");
+    if (atomic_load(&rank->thread) == iso__this_thread() && rank->depth == 0) {
+        post(rank, letter);
+        iso__mail_service(rank);
+    } else {
+        post(rank, letter);
+    }
+    int64_t result = wait_for_answer(letter, timeout_ms)
+                         ? copy_answer(letter, to, size, err)
+                         : iso__fail(err, ISO_ETIMEDOUT, "rank %d did not answer within %d ms", number, timeout_ms);
+    letter_drop(letter);
+    return result;
+}

@@ -1,0 +1,419 @@
+/* queue.c: starting and ending the ranks of a queue engine, and handing calls to them. */
+#include "engine/queue.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define RANK_STACK (8u << 20) /* CPython's measure of recursion fits this (docs/limits.md) */
+#define SLICE_NS 10000000     /* how long a submitter sleeps before it looks again by itself */
+
+/* ---- start ---- */
+
+static int
+make_lane(iso__queue *queue, int i, iso_error *err)
+{
+    const iso_config *config = &queue->engine->config;
+    iso__lane *lane = &queue->lanes[i];
+    lane->rank = &queue->engine->ranks[i];
+    lane->rank->lane = lane;
+    lane->spin.most = lane->spin.now = (uint32_t)config->spin_us;
+    if (!iso__ring_init(&lane->own, (size_t)config->queue_size))
+        return iso__fail(err, ISO_ENOMEM, "no memory for the queue of rank %d", i + 1);
+    return 0;
+}
+
+int
+iso__queue_new(iso_engine *engine, iso_error *err)
+{
+    size_t lanes_size = sizeof(iso__lane) * (size_t)engine->config.ranks;
+    if (engine->config.channel != ISO_CHANNEL_QUEUE)
+        return 0;
+    iso__queue *queue = aligned_alloc(64, sizeof *queue);
+    if (queue == NULL)
+        return iso__fail(err, ISO_ENOMEM, "no memory for the queues");
+    memset(queue, 0, sizeof *queue);
+    engine->queue = queue;
+    queue->engine = engine;
+    queue->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    queue->pool = iso__pool_new((uint32_t)engine->config.spin_us);
+    queue->lanes = aligned_alloc(64, lanes_size);
+    if (queue->pool == NULL || queue->lanes == NULL || !iso__ring_init(&queue->any, (size_t)engine->config.queue_size))
+        return iso__fail(err, ISO_ENOMEM, "no memory for the queues");
+    memset(queue->lanes, 0, lanes_size);
+    if (queue->fd < 0)
+        return iso__fail(err, ISO_EINTERNAL, "no descriptor for completions: %s", strerror(errno));
+    for (int i = 0; i < engine->config.ranks; i++) {
+        int failed = make_lane(queue, i, err);
+        if (failed)
+            return failed;
+    }
+    return 0;
+}
+
+static int
+start_lane(iso__lane *lane, iso_error *err)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, RANK_STACK);
+    sigfillset(&all); /* the host's signals go to the host's threads */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    lane->status = 1;
+    lane->start_error = err;
+    int failed = pthread_create(&lane->thread, &attributes, iso__lane_main, lane);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    lane->has_thread = failed == 0;
+    if (failed)
+        lane->status = iso__fail(err, ISO_EINTERP, "rank %d: no thread: %s", lane->rank->number, strerror(failed));
+    return lane->status;
+}
+
+int
+iso_engine_start(iso_engine *engine, iso_error *err)
+{
+    iso__queue *queue = engine != NULL ? engine->queue : NULL;
+    if (queue == NULL)
+        return iso__fail(err, ISO_ESTATE,
+                         "this engine has no queue channel (setting channel): ranks are opened by the "
+                         "threads that use them");
+    if (queue->started || atomic_load(&queue->closing))
+        return iso__fail(err, ISO_ESTATE, "the engine was started already, or is closing");
+    int count = engine->config.ranks, code = 0;
+    iso_error *errors = calloc((size_t)count, sizeof *errors);
+    if (errors == NULL)
+        return iso__fail(err, ISO_ENOMEM, "no memory to start %d ranks", count);
+    for (int i = 0; i < count; i++)
+        start_lane(&queue->lanes[i], &errors[i]);
+    pthread_mutex_lock(&engine->lock);
+    for (int i = 0; i < count; i++) {
+        while (queue->lanes[i].status == 1)
+            pthread_cond_wait(&engine->changed, &engine->lock);
+        if (queue->lanes[i].status < 0 && code == 0) {
+            code = queue->lanes[i].status;
+            if (err != NULL)
+                *err = errors[i];
+        }
+    }
+    pthread_mutex_unlock(&engine->lock);
+    queue->started = code == 0;
+    if (code != 0)
+        iso__queue_close(queue);
+    free(errors);
+    return code;
+}
+
+/* ---- submit ---- */
+
+void
+iso__queue_wake(iso__lane *lane)
+{
+    if (atomic_load(&lane->asleep) && atomic_exchange(&lane->asleep, 0))
+        iso__futex_wake(&lane->asleep, 1);
+}
+
+bool
+iso__queue_wake_idle(iso__queue *queue)
+{
+    for (int word = 0; word * 64 < queue->engine->config.ranks; word++) {
+        uint64_t bits = atomic_load(&queue->sleeping[word]);
+        while (bits != 0) {
+            uint64_t bit = bits & -bits;
+            bits &= bits - 1;
+            if (atomic_fetch_and(&queue->sleeping[word], ~bit) & bit) {
+                iso__queue_wake(&queue->lanes[word * 64 + __builtin_ctzll(bit)]);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool
+has_room(void *ring)
+{
+    return iso__ring_count(ring) <= ((iso__ring *)ring)->mask;
+}
+
+/* Until the ring seems to have room again. ISO_ESTATE if the engine closes. */
+static int
+wait_for_room(iso__queue *queue, iso__ring *ring)
+{
+    static _Thread_local iso__spin spin;
+    spin.most = queue->pool->spin_us;
+    if (!iso__spin_until(&spin, has_room, ring)) {
+        atomic_fetch_add(&ring->sleepers, 1);
+        uint32_t seen = atomic_load(&ring->room);
+        if (!has_room(ring) && !atomic_load(&queue->closing))
+            iso__futex_wait(&ring->room, seen, SLICE_NS);
+        atomic_fetch_sub(&ring->sleepers, 1);
+    }
+    return atomic_load(&queue->closing) ? ISO_ESTATE : 0;
+}
+
+void
+iso__queue_give_room(iso__ring *ring)
+{
+    atomic_fetch_add(&ring->room, 1);
+    iso__futex_wake(&ring->room, (int)(ring->mask / 2 + 1)); /* more would find it full again */
+}
+
+static int
+push(iso__queue *queue, iso__ring *ring, iso_task *task)
+{
+    bool reject = queue->engine->config.on_overload == ISO_OVERLOAD_REJECT || (task->flags & ISO_SUBMIT_REJECT);
+    if (atomic_load(&queue->closing))
+        return ISO_ESTATE;
+    while (!iso__ring_push(ring, task)) {
+        int code = reject ? ISO_EOVERLOAD : wait_for_room(queue, ring);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+static void
+refuse_ring(iso__ring *ring)
+{
+    iso_task *task;
+    while (ring->cells != NULL && (task = iso__ring_pop(ring)) != NULL) {
+        iso__task_refuse(task, ISO_ESTATE);
+        iso__task_drop(task);
+    }
+}
+
+static iso_task *
+make_task(iso__queue *queue, int number, const char *method, const iso_msg *msg, iso_str extra, void *user,
+          unsigned flags)
+{
+    iso_task *task = iso__task_new(queue->pool, method, msg, extra);
+    if (task == NULL)
+        return NULL;
+    bool forget = (flags & ISO_SUBMIT_FORGET) != 0;
+    task->engine = queue->engine;
+    task->target = number;
+    task->flags = forget ? flags & ~(unsigned)ISO_SUBMIT_NOTIFY : flags;
+    task->user = user;
+    atomic_store_explicit(&task->rank, 0, memory_order_relaxed);
+    atomic_store_explicit(&task->shares, forget ? 1 : 2, memory_order_relaxed);
+    atomic_store_explicit(&task->state, ISO__TASK_QUEUED, memory_order_relaxed);
+    return task;
+}
+
+/* On the thread of the rank itself: runs at once, nested, and may take as long as it likes. */
+static int
+run_nested(iso__lane *lane, iso_task *task, iso_task **out)
+{
+    if (!(task->flags & ISO_SUBMIT_FORGET))
+        *out = task;
+    iso__task_claim(task);
+    iso__lane_run(lane, task);
+    iso__task_drop(task);
+    return 0;
+}
+
+static int
+hand_over(iso__queue *queue, iso__lane *lane, iso_task *task, iso_task **out)
+{
+    bool forget = (task->flags & ISO_SUBMIT_FORGET) != 0;
+    if (!forget)
+        *out = task;
+    iso__ring *ring = lane != NULL ? &lane->own : &queue->any;
+    int code = push(queue, ring, task);
+    if (code == 0 && atomic_load(&queue->closing))
+        refuse_ring(ring); /* the closing thread may have looked into it before */
+    if (code != 0) {
+        if (!forget) {
+            *out = NULL;
+            iso__task_drop(task);
+        }
+        iso__task_drop(task);
+    } else if (lane != NULL) {
+        iso__queue_wake(lane);
+    } else {
+        iso__queue_wake_idle(queue);
+    }
+    return code;
+}
+
+int
+iso_submit(iso_engine *engine, int number, const char *method, const iso_msg *msg, iso_str extra, void *user,
+           unsigned flags, iso_task **out)
+{
+    if (engine == NULL || method == NULL || msg == NULL || msg->version != ISO_MSG_VERSION ||
+        msg->length > ISO_MSG_MAX_LENGTH || number < 0 || number > engine->config.ranks ||
+        (out == NULL && !(flags & ISO_SUBMIT_FORGET)))
+        return ISO_EINVAL;
+    iso__queue *queue = engine->queue;
+    if (queue == NULL || !queue->started)
+        return ISO_ESTATE;
+    iso__lane *lane = number != ISO_ANY_RANK ? &queue->lanes[number - 1] : NULL;
+    iso_task *task = make_task(queue, number, method, msg, extra, user, flags);
+    if (task == NULL)
+        return ISO_ENOMEM;
+    if (lane != NULL && lane == iso__lane_here)
+        return run_nested(lane, task, out);
+    atomic_fetch_add(&queue->users, 1); /* the closing thread waits until nobody is between here and the end */
+    int code = hand_over(queue, lane, task, out);
+    atomic_fetch_sub(&queue->users, 1);
+    return code;
+}
+
+size_t
+iso__queue_waiting(const iso_engine *engine, int number)
+{
+    return engine->queue != NULL ? iso__ring_count(&engine->queue->lanes[number - 1].own) : 0;
+}
+
+/* ---- completions ---- */
+
+static void
+ring_the_bell(int fd)
+{
+    uint64_t one = 1;
+    ssize_t written = write(fd, &one, sizeof one);
+    (void)written; /* full: readable already */
+}
+
+void
+iso__queue_list_completion(iso_task *task)
+{
+    iso__queue *queue = task->engine->queue;
+    iso_task *before = atomic_load_explicit(&queue->completed, memory_order_relaxed);
+    do
+        task->next = before;
+    while (!atomic_compare_exchange_weak(&queue->completed, &before, task));
+    if (before == NULL) /* the first since the list was taken; task itself is the taker's by now */
+        ring_the_bell(queue->fd);
+}
+
+static void
+take_completed(iso__queue *queue)
+{
+    iso_task *newest = atomic_exchange(&queue->completed, NULL), *oldest = NULL;
+    while (newest != NULL) {
+        iso_task *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    queue->taken = oldest;
+}
+
+int
+iso_engine_fd(const iso_engine *engine)
+{
+    return engine != NULL && engine->queue != NULL && engine->queue->started ? engine->queue->fd : ISO_ESTATE;
+}
+
+size_t
+iso_engine_completions(iso_engine *engine, iso_task **out, size_t max)
+{
+    iso__queue *queue = engine != NULL ? engine->queue : NULL;
+    size_t count = 0;
+    if (queue == NULL || max == 0)
+        return 0;
+    uint64_t bells;
+    ssize_t got = read(queue->fd, &bells, sizeof bells); /* before the list: a later one rings again */
+    (void)got;
+    if (queue->taken == NULL)
+        take_completed(queue);
+    while (queue->taken != NULL && count < max) {
+        iso_task *task = queue->taken;
+        queue->taken = task->next;
+        if (iso_task_result(task) != NULL) /* else the submitter has let go of it */
+            out[count++] = task;
+        iso__task_drop(task);
+    }
+    if (queue->taken != NULL || atomic_load(&queue->completed) != NULL)
+        ring_the_bell(queue->fd);
+    return count;
+}
+
+/* ---- end ---- */
+
+static void
+refuse_waiting(iso__queue *queue)
+{
+    for (int i = 0; i < queue->engine->config.ranks; i++)
+        refuse_ring(&queue->lanes[i].own);
+    refuse_ring(&queue->any);
+}
+
+/* What an abandoned rank runs ends for its submitter; the rank drops its own share if it ever comes back. */
+static void
+refuse_running(iso__lane *lane)
+{
+    iso_task *task = atomic_load(&lane->running);
+    if (task != NULL)
+        iso__task_refuse(task, ISO_ESTATE);
+}
+
+/* All submitters that sleep before a full ring: they find that the engine closes. */
+static void
+wake_roomless(iso__ring *ring)
+{
+    atomic_fetch_add(&ring->room, 1);
+    iso__futex_wake(&ring->room, INT32_MAX);
+}
+
+int
+iso__queue_close(iso__queue *queue)
+{
+    int count = queue->engine->config.ranks;
+    atomic_store(&queue->closing, 1);
+    wake_roomless(&queue->any);
+    for (int i = 0; i < count; i++) {
+        wake_roomless(&queue->lanes[i].own);
+        iso__queue_wake(&queue->lanes[i]);
+    }
+    refuse_waiting(queue); /* at once: the running calls have the grace time, those that wait need none */
+    int abandoned = iso__engine_close_ranks(queue->engine);
+    for (int i = 0; i < count; i++) {
+        iso__lane *lane = &queue->lanes[i];
+        if (!lane->has_thread)
+            continue;
+        if (atomic_load(&lane->rank->state) == ISO__RANK_CLOSED) {
+            pthread_join(lane->thread, NULL);
+        } else {
+            pthread_detach(lane->thread);
+            refuse_running(lane);
+        }
+        lane->has_thread = false;
+    }
+    while (atomic_load(&queue->users) > 0)
+        sched_yield();
+    refuse_waiting(queue); /* what came in between */
+    iso__queue_forget_waits(queue);
+    return abandoned;
+}
+
+void
+iso__queue_free(iso__queue *queue)
+{
+    if (queue == NULL)
+        return;
+    for (int i = 0; queue->lanes != NULL && i < queue->engine->config.ranks; i++)
+        iso__ring_fini(&queue->lanes[i].own);
+    iso__ring_fini(&queue->any);
+    if (queue->taken == NULL)
+        take_completed(queue);
+    while (queue->taken != NULL) {
+        iso_task *task = queue->taken;
+        queue->taken = task->next;
+        iso__task_drop(task);
+        if (queue->taken == NULL)
+            take_completed(queue);
+    }
+    iso__pool_close(queue->pool);
+    if (queue->fd >= 0)
+        close(queue->fd);
+    free(queue->lanes);
+    free(queue);
+}

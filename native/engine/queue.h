@@ -1,0 +1,65 @@
+/* queue.h: the queue channel of an engine: ranks on threads of their own, calls from any thread. */
+#ifndef ISO_QUEUE_H
+#define ISO_QUEUE_H
+
+#include "engine/engine.h"
+#include "engine/park.h"
+#include "engine/ring.h"
+#include "engine/task.h"
+
+/* A rank's side of the channel. */
+typedef struct iso__lane {
+    _Alignas(64) _Atomic uint32_t asleep; /* futex word: 1 while the thread sleeps or is about to */
+    _Alignas(64) iso__ring own;           /* calls for this rank */
+    iso_rank *rank;
+    iso__spin spin;
+    pthread_t thread;
+    bool has_thread;               /* to be joined */
+    int status;                    /* of the start: 0, ISO_E..., or 1 while it runs; under the engine's lock */
+    iso_error *start_error;        /* where the start says why, until it is over */
+    _Atomic(iso_task *) running;   /* the outermost call, for an engine that abandons the rank */
+    iso_task *spent;               /* forgotten calls that ran, to go back to the pool together */
+    iso_task *last_spent;
+    int spent_count;
+    unsigned turn;                 /* counts calls taken, for whose turn it is */
+    bool blocked;                  /* its thread waits for a task; these three under the wait lock (wait.c) */
+    struct iso__lane *waits_for;   /* of another rank, NULL if no rank has that task yet */
+    struct iso__lane *next_blocked;
+} iso__lane;
+
+typedef struct iso__queue {
+    iso_engine *engine;
+    iso__lane *lanes; /* config.ranks of them */
+    iso__ring any;    /* calls for whichever rank is idle first */
+    iso__pool *pool;
+    _Atomic uint64_t sleeping[16]; /* a bit for each rank whose thread sleeps: who is woken for `any` */
+
+    _Alignas(64) _Atomic int users; /* threads inside iso_submit */
+    _Atomic int closing;
+    bool started; /* set before any other thread may know the engine */
+
+    _Alignas(64) _Atomic(iso_task *) completed; /* newest first; pushed by ranks, taken as a whole */
+    iso_task *taken;                            /* oldest first; the taking thread's */
+    int fd;
+    int blocked; /* ranks whose thread waits for a task; under the wait lock */
+} iso__queue;
+
+int iso__queue_new(iso_engine *engine, iso_error *err); /* nothing for an inline engine */
+void iso__queue_free(iso__queue *queue);
+/* Ends all ranks of a queue engine: running calls may end (grace time), waiting ones are refused. */
+int iso__queue_close(iso__queue *queue);
+void iso__queue_list_completion(iso_task *task);
+void iso__queue_wake(iso__lane *lane); /* from any thread: something waits for this rank */
+size_t iso__queue_waiting(const iso_engine *engine, int number);
+
+/* wait.c: the queue's ranks answer nobody any more */
+void iso__queue_forget_waits(iso__queue *queue);
+
+/* lane.c: on the rank's thread */
+extern _Thread_local iso__lane *iso__lane_here; /* of the calling thread, NULL if it is no queue rank */
+void *iso__lane_main(void *lane);
+void iso__lane_run(iso__lane *lane, iso_task *task); /* runs a claimed task, nested if the rank is in a call */
+bool iso__queue_wake_idle(iso__queue *queue);
+void iso__queue_give_room(iso__ring *ring); /* wakes who sleeps before it */
+
+#endif

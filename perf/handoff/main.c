@@ -1,0 +1,129 @@
+/* main.c: the hand-off program. Runs every case bare and through isoexec's queue in turn, in one process, and
+ * prints one line a sample. Started by `python -m perf handoff`, which builds it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../floor/message.h"
+#include "bare.h"
+#include "handoff.h"
+
+static const char octets[FLOOR_BUFFER] = FLOOR_MESSAGE;
+static iso_engine *engine; /* one queue rank */
+static iso_msg msg;
+
+_Noreturn void
+handoff_die(const char *what, const char *detail)
+{
+    fprintf(stderr, "handoff: %s: %s\n", what, detail);
+    fflush(NULL);
+    _exit(2);
+}
+
+iso_engine *
+handoff_engine(const char *script, int channel, int ranks)
+{
+    iso_engine *made = NULL;
+    iso_config config;
+    iso_error err = {0};
+
+    iso_config_init(&config);
+    config.script_name = script;
+    config.channel = channel;
+    config.ranks = ranks;
+    config.queue_size = RING;
+    if (iso_engine_create(&made, &config, &err) || (channel == ISO_CHANNEL_QUEUE && iso_engine_start(made, &err))) {
+        handoff_die(err.message, err.traceback);
+    }
+    return made;
+}
+
+static int
+default_spin_us(void)
+{
+    iso_config config;
+
+    iso_config_init(&config);
+    return config.spin_us;
+}
+
+static void
+trip(void *argument)
+{
+    iso_task *task = NULL;
+
+    (void)argument;
+    if (iso_submit(engine, 1, "route", &msg, (iso_str){NULL, 0}, NULL, 0, &task) || iso_task_wait(task, -1) ||
+        iso_task_result(task)->code != 1) {
+        handoff_die("a call failed", "round_trip");
+    }
+    iso_task_free(task);
+}
+
+/* ns per message that nobody waits for, until the last was handled. */
+static double
+drain(long count)
+{
+    uint64_t begin = floor_clock(CLOCK_MONOTONIC);
+
+    for (long i = 1; i < count; i++) {
+        if (iso_submit(engine, 1, "route", &msg, (iso_str){NULL, 0}, NULL, ISO_SUBMIT_FORGET, NULL)) {
+            handoff_die("iso_submit", "drained");
+        }
+    }
+    trip(NULL);
+    return (double)(floor_clock(CLOCK_MONOTONIC) - begin) / (double)count;
+}
+
+static void
+measure_handoff(const char *script, int repeats, long calls, long messages)
+{
+    struct floor_worker bare;
+
+    bare_open(&bare, script, default_spin_us());
+    for (int i = 0; i < repeats; i++) {
+        floor_sample("round_trip", "bare", bare_round_trip(&bare, calls));
+        floor_sample("round_trip", "isoexec", handoff_median(trip, NULL, calls));
+        floor_sample("drained", "bare", bare_drain(&bare, messages));
+        floor_sample("drained", "isoexec", drain(messages));
+    }
+}
+
+/* CPU time of the process while four queue ranks have nothing to do, as a share of the time. */
+static void
+measure_idle(const char *script, double seconds)
+{
+    iso_engine *idle = handoff_engine(script, ISO_CHANNEL_QUEUE, RANKS);
+    uint64_t cpu;
+
+    usleep(200000);
+    cpu = floor_clock(CLOCK_PROCESS_CPUTIME_ID);
+    usleep((useconds_t)(seconds * 1e6));
+    floor_sample("idle", "isoexec", (double)(floor_clock(CLOCK_PROCESS_CPUTIME_ID) - cpu) / seconds);
+    if (iso_engine_destroy(idle)) {
+        handoff_die("ranks were abandoned", "idle");
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc != 8) {
+        fprintf(stderr, "usage: handoff SCRIPT BUSY_SCRIPT REPEATS CALLS MESSAGES SECONDS IDLE_SECONDS\n");
+        return 2;
+    }
+    if (atoi(argv[3]) < 1 || atol(argv[4]) < BLOCK || atol(argv[5]) < 2) {
+        handoff_die("a number is out of range", argv[3]);
+    }
+    iso_msg_init(&msg, octets, FLOOR_MESSAGE_LENGTH);
+    engine = handoff_engine(argv[1], ISO_CHANNEL_QUEUE, 1); /* starts Python, which the bare rank then uses too */
+    measure_handoff(argv[1], atoi(argv[3]), atol(argv[4]), atol(argv[5]));
+    if (iso_engine_destroy(engine)) {
+        handoff_die("ranks were abandoned", "round_trip");
+    }
+    handoff_measure_throughput(argv[2], atoi(argv[3]), atof(argv[6]));
+    measure_idle(argv[1], atof(argv[7]));
+    fflush(NULL);
+    _exit(0); /* the bare rank lives on, and must not meet Py_FinalizeEx */
+}
