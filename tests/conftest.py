@@ -1,11 +1,15 @@
 """What every test run shows: the versions at its start (skips are named at its end, by -ra)."""
 
 import platform
+import signal
 import sys
 from pathlib import Path
 
 import isoexec
 from support import corpus
+
+# A job in the background starts with Ctrl-C ignored, and so would the hosts that tests start from it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:

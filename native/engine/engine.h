@@ -194,6 +194,8 @@ int iso__engine_close_ranks(iso_engine *engine); /* the part of it that waits fo
 /* Ends a rank, on its thread or, if that is gone, on any. 0, or 1 if it had to be abandoned. */
 int iso__rank_end(iso_rank *rank);
 int iso__rank_end_attached(iso_rank *rank); /* the same from inside: attached on entry, detached on return */
+/* 0 if the rank serves, is this thread's and in no call; else ISO_ESTATE or ISO_ETHREAD. */
+int iso__rank_is_ours(const iso_rank *rank);
 void iso__rank_abandon(iso_rank *rank);
 size_t iso__stack_left(void);
 

@@ -141,12 +141,9 @@ iso_rank_fd(const iso_rank *rank)
 int
 iso_rank_service(iso_rank *rank)
 {
-    if (rank == NULL || atomic_load(&rank->state) != ISO__RANK_SERVING)
-        return ISO_ESTATE;
-    if (atomic_load(&rank->thread) != iso__this_thread())
-        return ISO_ETHREAD;
-    if (rank->depth > 0)
-        return ISO_ESTATE;
+    int code = iso__rank_is_ours(rank);
+    if (code != 0)
+        return code;
     uint64_t bells;
     ssize_t got = rank->mail_fd >= 0 ? read(rank->mail_fd, &bells, sizeof bells) : 0;
     (void)got;

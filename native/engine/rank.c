@@ -341,14 +341,20 @@ iso__rank_end(iso_rank *rank)
 }
 
 int
-iso_rank_close(iso_rank *rank)
+iso__rank_is_ours(const iso_rank *rank)
 {
     if (rank == NULL || atomic_load(&rank->state) != ISO__RANK_SERVING)
         return ISO_ESTATE;
     if (atomic_load(&rank->thread) != iso__this_thread())
         return ISO_ETHREAD;
-    if (rank->depth > 0)
-        return ISO_ESTATE;
-    iso__rank_end(rank);
-    return 0;
+    return rank->depth > 0 ? ISO_ESTATE : 0;
+}
+
+int
+iso_rank_close(iso_rank *rank)
+{
+    int code = iso__rank_is_ours(rank);
+    if (code == 0)
+        iso__rank_end(rank);
+    return code;
 }
