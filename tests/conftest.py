@@ -8,7 +8,7 @@ from pathlib import Path
 import isoexec
 from support import corpus
 
-# A job in the background starts with Ctrl-C ignored, and so would the hosts that tests start from it.
+# A background job starts with Ctrl-C ignored, and so would the hosts that tests start from it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
