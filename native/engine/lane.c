@@ -29,16 +29,19 @@ fetch(const void *task)
         __builtin_prefetch((const char *)task + line * 64);
 }
 
-/* Submitters that sleep before a full ring are woken when it is half empty, not for each call. */
+/* Submitters that sleep before a full ring are woken when it has become half empty, and again when it is
+ * empty: not for each call. */
 static iso_task *
 take(iso__ring *ring)
 {
     iso_task *task = iso__ring_pop(ring);
     fetch(task);
     fetch(task != NULL ? iso__ring_peek(ring) : NULL);
-    if (task != NULL && atomic_load_explicit(&ring->sleepers, memory_order_relaxed) > 0 &&
-        iso__ring_count(ring) <= ring->mask / 2)
-        iso__queue_give_room(ring);
+    if (task != NULL && atomic_load_explicit(&ring->sleepers, memory_order_relaxed) > 0) {
+        size_t left = iso__ring_count(ring);
+        if (left == ring->mask / 2 || left == 0)
+            iso__queue_give_room(ring);
+    }
     return task;
 }
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define RANK_STACK (8u << 20) /* CPython's measure of recursion fits this (docs/limits.md) */
-#define SLICE_NS 10000000     /* how long a submitter sleeps before it looks again by itself */
+#define SLICE_NS 1000000000   /* how long a submitter sleeps before it looks again by itself */
 
 /* ---- start ---- */
 
@@ -141,20 +141,14 @@ has_room(void *ring)
     return iso__ring_count(ring) <= ((iso__ring *)ring)->mask;
 }
 
-/* Until the ring seems to have room again. ISO_ESTATE if the engine closes. */
-static int
-wait_for_room(iso__queue *queue, iso__ring *ring)
+static void
+sleep_for_room(iso__queue *queue, iso__ring *ring)
 {
-    static _Thread_local iso__spin spin;
-    spin.most = queue->pool->spin_us;
-    if (!iso__spin_until(&spin, has_room, ring)) {
-        atomic_fetch_add(&ring->sleepers, 1);
-        uint32_t seen = atomic_load(&ring->room);
-        if (!has_room(ring) && !atomic_load(&queue->closing))
-            iso__futex_wait(&ring->room, seen, SLICE_NS);
-        atomic_fetch_sub(&ring->sleepers, 1);
-    }
-    return atomic_load(&queue->closing) ? ISO_ESTATE : 0;
+    atomic_fetch_add(&ring->sleepers, 1);
+    uint32_t seen = atomic_load(&ring->room);
+    if (!has_room(ring) && !atomic_load(&queue->closing))
+        iso__futex_wait(&ring->room, seen, SLICE_NS);
+    atomic_fetch_sub(&ring->sleepers, 1);
 }
 
 void
@@ -167,15 +161,20 @@ iso__queue_give_room(iso__ring *ring)
 static int
 push(iso__queue *queue, iso__ring *ring, iso_task *task)
 {
+    static _Thread_local iso__spin spin;
     bool reject = queue->engine->config.on_overload == ISO_OVERLOAD_REJECT || (task->flags & ISO_SUBMIT_REJECT);
-    if (atomic_load(&queue->closing))
-        return ISO_ESTATE;
-    while (!iso__ring_push(ring, task)) {
-        int code = reject ? ISO_EOVERLOAD : wait_for_room(queue, ring);
-        if (code != 0)
-            return code;
+    bool spun = false;
+    while (!atomic_load(&queue->closing)) {
+        if (iso__ring_push(ring, task))
+            return 0;
+        if (reject)
+            return ISO_EOVERLOAD;
+        spin.most = queue->pool->spin_us;
+        if (spun || !iso__spin_until(&spin, has_room, ring))
+            sleep_for_room(queue, ring);
+        spun = true; /* once: thousands may wait here */
     }
-    return 0;
+    return ISO_ESTATE;
 }
 
 static void

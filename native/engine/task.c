@@ -17,6 +17,7 @@ iso__pool_new(uint32_t spin_us)
     iso__pool *pool = calloc(1, sizeof *pool);
     if (pool != NULL) {
         atomic_store(&pool->made, 1);
+        pthread_mutex_init(&pool->lock, NULL);
         pool->spin_us = spin_us;
     }
     return pool;
@@ -25,8 +26,10 @@ iso__pool_new(uint32_t spin_us)
 static void
 unmake(iso__pool *pool)
 {
-    if (atomic_fetch_sub(&pool->made, 1) == 1)
-        free(pool);
+    if (atomic_fetch_sub(&pool->made, 1) > 1)
+        return;
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
 }
 
 static void
@@ -51,31 +54,14 @@ destroy_list(iso_task *task)
     }
 }
 
-static void
-pool_lock(iso__pool *pool)
-{
-    for (int tries = 0; atomic_flag_test_and_set_explicit(&pool->lock, memory_order_acquire); tries++) {
-        if (tries < 64)
-            iso__pause();
-        else
-            sched_yield(); /* the holder may have lost its core */
-    }
-}
-
-static void
-pool_unlock(iso__pool *pool)
-{
-    atomic_flag_clear_explicit(&pool->lock, memory_order_release);
-}
-
 static iso_task *
 pool_take(iso__pool *pool)
 {
-    pool_lock(pool);
+    pthread_mutex_lock(&pool->lock);
     iso_task *task = pool->ready;
     if (task != NULL)
         pool->ready = task->next;
-    pool_unlock(pool);
+    pthread_mutex_unlock(&pool->lock);
     if (task != NULL)
         return task;
     task = calloc(1, sizeof *task);
@@ -105,12 +91,12 @@ iso__pool_give(iso_task *first, iso_task *last)
     for (iso_task *task = first; task != last; task = task->next)
         shrink(task);
     shrink(last);
-    pool_lock(pool);
+    pthread_mutex_lock(&pool->lock);
     bool closed = pool->closed;
     last->next = closed ? NULL : pool->ready;
     if (!closed)
         pool->ready = first;
-    pool_unlock(pool);
+    pthread_mutex_unlock(&pool->lock);
     if (closed)
         destroy_list(first);
 }
@@ -120,11 +106,11 @@ iso__pool_close(iso__pool *pool)
 {
     if (pool == NULL)
         return;
-    pool_lock(pool);
+    pthread_mutex_lock(&pool->lock);
     iso_task *ready = pool->ready;
     pool->ready = NULL;
     pool->closed = true;
-    pool_unlock(pool);
+    pthread_mutex_unlock(&pool->lock);
     destroy_list(ready);
     unmake(pool);
 }

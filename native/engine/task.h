@@ -39,7 +39,8 @@ struct iso_task {
 
 /* Tasks that are used again. Outlives its engine while a submitter holds one of its tasks. */
 typedef struct iso__pool {
-    atomic_flag lock; /* guards ready and closed; held for a few instructions */
+    /* Guards ready and closed. A mutex, not a spin: with thousands of callers the holder loses its core. */
+    pthread_mutex_t lock;
     bool closed;      /* the engine has gone: nothing is kept any more */
     uint32_t spin_us; /* the engine's setting, for who waits for a task */
     iso_task *ready;

@@ -233,7 +233,7 @@ test_a_full_queue_rejects(void)
 static atomic_int wrong;
 
 static void *
-call_once(void *argument)
+call_one(void *argument)
 {
     char text[16];
     int number = (int)(intptr_t)argument;
@@ -255,7 +255,7 @@ test_two_thousand_callers_on_one_rank(void)
     atomic_store(&wrong, 0);
     hold(1, &held);
     for (int i = 0; i < CALLERS; i++)
-        threads[i] = thread_start(call_once, (void *)(intptr_t)(i + 1));
+        threads[i] = thread_start(call_one, (void *)(intptr_t)(i + 1));
     gate_set(1);
     for (int i = 0; i < CALLERS; i++)
         pthread_join(threads[i], NULL);
