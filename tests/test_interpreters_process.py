@@ -125,7 +125,8 @@ def test_the_import_says_what_to_install_if_something_is_needed(tmp_path: Path) 
         try:
             import isoexec.interpreters
         except ImportError as error:
-            assert {NEEDS_BACKPORT} and str(error).endswith("pip install isoexec[interpreters]"), error
+            assert {NEEDS_BACKPORT}
+            assert str(error).endswith("pip install isoexec[interpreters]"), error
         else:
             sys.exit({int(NEEDS_BACKPORT)})
         """,
