@@ -73,6 +73,12 @@ free_engine(iso_engine *engine)
     free(engine);
 }
 
+static uint64_t
+sample_mask(int timing)
+{
+    return timing == ISO_TIMING_FULL ? 0 : timing == ISO_TIMING_SAMPLED ? ISO__SAMPLE_EVERY - 1 : UINT64_MAX;
+}
+
 static int
 make_ranks(iso_engine *engine, iso_error *err)
 {
@@ -85,7 +91,7 @@ make_ranks(iso_engine *engine, iso_error *err)
         rank->engine = engine;
         rank->number = i + 1;
         rank->max_depth = engine->config.max_depth;
-        rank->timing = (uint8_t)engine->config.timing;
+        rank->sample_mask = sample_mask(engine->config.timing);
         rank->needs_main = python;
         rank->watcher = -1;
         rank->mail_fd = -1;

@@ -99,9 +99,9 @@ struct iso_rank {
     int max_depth;
     bool attached;            /* the thread holds this rank's GIL: in a call or between begin and end */
     bool needs_main;          /* a host function is written in Python */
-    uint8_t timing;
     bool output_pending;      /* sys.stdout or stderr holds a part of a line */
     _Atomic(struct iso__letter *) mail; /* what others want done between two calls */
+    uint64_t sample_mask;     /* calls whose number has none of these bits are timed: 0 all, all bits none */
     PyThreadState *py;        /* kept for life; of the rank's thread */
     PyObject *handler;
     script_state *script;

@@ -191,8 +191,7 @@ iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str 
     if (ISO__UNLIKELY(atomic_load_explicit(&rank->mail, memory_order_relaxed) != NULL) && rank->depth == 0)
         iso__mail_service(rank);
     uint64_t calls = atomic_load_explicit(&rank->counters.calls, memory_order_relaxed);
-    bool sampled = rank->timing == ISO_TIMING_FULL ||
-                   (rank->timing == ISO_TIMING_SAMPLED && (calls & (ISO__SAMPLE_EVERY - 1)) == 0);
+    bool sampled = ((calls + 1) & rank->sample_mask) == 0;
     uint64_t began = ISO__UNLIKELY(sampled) ? iso__clock_ticks() : 0;
     atomic_store_explicit(&rank->counters.calls, calls + 1, memory_order_relaxed);
     out->elapsed_ns = 0;
@@ -212,7 +211,7 @@ iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str 
     if (ISO__UNLIKELY(sampled)) {
         uint64_t elapsed = iso__clock_ns(iso__clock_ticks() - began);
         iso__stats_sample(rank, elapsed);
-        out->elapsed_ns = rank->timing == ISO_TIMING_FULL ? elapsed : 0;
+        out->elapsed_ns = rank->sample_mask == 0 ? elapsed : 0;
     }
     return 0;
 }

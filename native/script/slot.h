@@ -7,6 +7,8 @@
 #ifndef ISO_SCRIPT_SLOT_H
 #define ISO_SCRIPT_SLOT_H
 
+#include "sip/start_line.h"
+
 /* A new object of the type for ISO_TYPE_..., over no message yet. New reference or NULL with an error. */
 script_msg *script_msg_new(script_state *state, int type);
 /* Gives a request the str of its method. 0, or -1 with MemoryError. */
@@ -19,7 +21,7 @@ script_slot_enter(script_state *state, script_slot *slot, const iso_msg *msg, is
 {
     const iso_index *line = msg->index;
     if (line == NULL) {
-        if (iso_msg_start_line(msg, &slot->index) < 0)
+        if (!iso__usual_line(msg, &slot->index) && iso_msg_start_line(msg, &slot->index) < 0)
             return NULL;
         line = &slot->index;
     }
