@@ -166,7 +166,6 @@ void iso__log_output_flush(iso_rank *rank);
 
 /* runtime.c: the one Python of the process */
 int iso__runtime_start(const iso_config *config, iso_error *err); /* idempotent */
-bool iso__runtime_is_ours(void);
 /* Runs a function with the main interpreter attached: on the main-Python thread, or on this one if
  * Python is the host. The caller is detached. Returns what it returned. */
 int iso__runtime_main(int (*function)(void *argument), void *argument);

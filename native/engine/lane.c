@@ -13,8 +13,9 @@ queue_of(const iso__lane *lane)
 }
 
 static bool
-has_work(iso__lane *lane)
+has_work(void *argument)
 {
+    iso__lane *lane = argument;
     iso__queue *queue = queue_of(lane);
     return !iso__ring_empty(&lane->own) || !iso__ring_empty(&queue->any) || atomic_load(&queue->closing) ||
            atomic_load(&lane->rank->mail) != NULL;
@@ -145,18 +146,12 @@ drain(iso__lane *lane, iso_task *task)
     iso__rank_detach(lane->rank);
 }
 
-static bool
-lane_ready(void *lane)
-{
-    return has_work(lane);
-}
-
 static void
 rest(iso__lane *lane)
 {
     iso__queue *queue = queue_of(lane);
     int i = lane->rank->number - 1;
-    if (iso__spin_until(&lane->spin, lane_ready, lane))
+    if (iso__spin_until(&lane->spin, has_work, lane))
         return;
     atomic_store(&lane->asleep, 1);
     atomic_fetch_or(&queue->sleeping[i / 64], UINT64_C(1) << (i % 64));

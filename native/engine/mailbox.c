@@ -39,9 +39,7 @@ iso__mail_wake(iso_rank *rank)
     if (rank->lane != NULL) {
         iso__queue_wake(rank->lane);
     } else if (rank->mail_fd >= 0) {
-        uint64_t one = 1;
-        ssize_t written = write(rank->mail_fd, &one, sizeof one);
-        (void)written; /* full: readable already */
+        iso__bell_ring(rank->mail_fd);
     }
 }
 
@@ -144,9 +142,8 @@ iso_rank_service(iso_rank *rank)
     int code = iso__rank_is_ours(rank);
     if (code != 0)
         return code;
-    uint64_t bells;
-    ssize_t got = rank->mail_fd >= 0 ? read(rank->mail_fd, &bells, sizeof bells) : 0;
-    (void)got;
+    if (rank->mail_fd >= 0)
+        iso__bell_clear(rank->mail_fd);
     iso__mail_service(rank);
     return rank->engine->closing;
 }

@@ -38,6 +38,23 @@ iso__futex_wake(_Atomic uint32_t *word, int threads)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, threads, NULL, NULL, 0);
 }
 
+/* A bell is an eventfd that does not block: readable from a ring until it is cleared. */
+static inline void
+iso__bell_ring(int fd)
+{
+    uint64_t one = 1;
+    ssize_t written = write(fd, &one, sizeof one);
+    (void)written; /* full: readable already */
+}
+
+static inline void
+iso__bell_clear(int fd)
+{
+    uint64_t rings;
+    ssize_t got = read(fd, &rings, sizeof rings);
+    (void)got; /* nothing there: clear already */
+}
+
 /* The adaptive length of a spin, of one waiting side, in microseconds. */
 typedef struct iso__spin {
     uint32_t now;

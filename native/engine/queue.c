@@ -118,7 +118,7 @@ iso__queue_wake(iso__lane *lane)
         iso__futex_wake(&lane->asleep, 1);
 }
 
-bool
+void
 iso__queue_wake_idle(iso__queue *queue)
 {
     for (int word = 0; word * 64 < queue->engine->config.ranks; word++) {
@@ -128,11 +128,10 @@ iso__queue_wake_idle(iso__queue *queue)
             bits &= bits - 1;
             if (atomic_fetch_and(&queue->sleeping[word], ~bit) & bit) {
                 iso__queue_wake(&queue->lanes[word * 64 + __builtin_ctzll(bit)]);
-                return true;
+                return;
             }
         }
     }
-    return false;
 }
 
 static bool
@@ -272,14 +271,6 @@ iso__queue_waiting(const iso_engine *engine, int number)
 
 /* ---- completions ---- */
 
-static void
-ring_the_bell(int fd)
-{
-    uint64_t one = 1;
-    ssize_t written = write(fd, &one, sizeof one);
-    (void)written; /* full: readable already */
-}
-
 void
 iso__queue_list_completion(iso_task *task)
 {
@@ -289,7 +280,7 @@ iso__queue_list_completion(iso_task *task)
         task->next = before;
     while (!atomic_compare_exchange_weak(&queue->completed, &before, task));
     if (before == NULL) /* the first since the list was taken; task itself is the taker's by now */
-        ring_the_bell(queue->fd);
+        iso__bell_ring(queue->fd);
 }
 
 static void
@@ -318,9 +309,7 @@ iso_engine_completions(iso_engine *engine, iso_task **out, size_t max)
     size_t count = 0;
     if (queue == NULL || max == 0)
         return 0;
-    uint64_t bells;
-    ssize_t got = read(queue->fd, &bells, sizeof bells); /* before the list: a later one rings again */
-    (void)got;
+    iso__bell_clear(queue->fd); /* before the list: a later one rings again */
     if (queue->taken == NULL)
         take_completed(queue);
     while (queue->taken != NULL && count < max) {
@@ -331,7 +320,7 @@ iso_engine_completions(iso_engine *engine, iso_task **out, size_t max)
         iso__task_drop(task);
     }
     if (queue->taken != NULL || atomic_load(&queue->completed) != NULL)
-        ring_the_bell(queue->fd);
+        iso__bell_ring(queue->fd);
     return count;
 }
 

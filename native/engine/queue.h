@@ -59,7 +59,7 @@ void iso__queue_forget_waits(iso__queue *queue);
 extern _Thread_local iso__lane *iso__lane_here; /* of the calling thread, NULL if it is no queue rank */
 void *iso__lane_main(void *lane);
 void iso__lane_run(iso__lane *lane, iso_task *task); /* runs a claimed task, nested if the rank is in a call */
-bool iso__queue_wake_idle(iso__queue *queue);
+void iso__queue_wake_idle(iso__queue *queue);
 void iso__queue_give_room(iso__ring *ring); /* wakes who sleeps before it */
 
 #endif

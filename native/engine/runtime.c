@@ -182,12 +182,6 @@ iso__runtime_start(const iso_config *config, iso_error *err)
     return failed;
 }
 
-bool
-iso__runtime_is_ours(void)
-{
-    return runtime.ours;
-}
-
 int
 iso__runtime_main(int (*function)(void *argument), void *argument)
 {
