@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 from isoexec import _native
 from isoexec.errors import ConfigError
-from isoexec.settings import Settings, Value
+from isoexec.settings import Settings, Value, table
 
 __all__ = ["Engine", "HostFunction", "RankStats"]
 
@@ -294,7 +294,7 @@ class Engine:
     def close(self) -> int:
         """Ends the engine: ends its ranks, or waits for their threads, and flushes the log.
 
-        Blocks up to the setting ``grace_ms`` for calls that run and for ranks whose threads live
+        Blocks up to the setting ``grace`` for calls that run and for ranks whose threads live
         on. Calls that wait in a queue end with EngineClosedError.
 
         :returns: the number of ranks that had to be abandoned; 0 when all is well, and when the
@@ -323,7 +323,7 @@ class Engine:
         return f"<Engine {self.settings.get('script_name')!r}{state}>"
 
 
-DEFAULT_RANKS = next(int(row[3]) for row in _native.settings() if row[0] == "ranks")
+DEFAULT_RANKS = int(table()["ranks"].default)
 
 _OPEN: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 

@@ -19,8 +19,8 @@ __all__ = ["ENVIRONMENT_PREFIX", "Setting", "Settings", "Value", "table"]
 ENVIRONMENT_PREFIX = "ISOEXEC_"
 TOML_TABLE = "engine"
 
-type Value = str | int | bool
-"""What a setting may be given as."""
+type Value = str | int | bool | float
+"""What a setting may be given as; times in seconds or as ``"20ms"``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,17 @@ class Setting:
 
     name: str
     type: str
-    """``"str"``, ``"int"``, ``"bool"`` or ``"choice"``."""
+    """``"str"``, ``"list"``, ``"int"``, ``"bool"``, ``"choice"``, ``"time"`` or ``"size"``."""
+    scope: str
+    """``"engine"``; ``"rank"``, ``"interpreter"`` or ``"process"``, which ranks may override."""
     choices: tuple[str, ...]
     default: str
     """Text of the default, ``""`` for none."""
+    range_text: str
+    """What may be given, for a reader: ``"1 to 1024"``, ``"1ms to 1h"``, ``"off or on"``."""
     minimum: int
+    """Of a number; times in ns, sizes in octets."""
     maximum: int
-    unit: str
-    """``"ms"``, ``"us"`` or ``""``."""
     doc: str
 
     @property
@@ -49,21 +52,12 @@ class Setting:
         """Name of the command line option."""
         return "--" + self.name.replace("_", "-")
 
-    @property
-    def range_text(self) -> str:
-        """What may be given, for a reader: ``"1 to 1024"``, ``"off, sampled or full"``."""
-        if self.type == "int":
-            return f"{self.minimum} to {self.maximum}" + (f" {self.unit}" if self.unit else "")
-        if self.type == "choice":
-            return ", ".join(self.choices[:-1]) + " or " + self.choices[-1]
-        return {"bool": "true or false"}.get(self.type, "text")
-
 
 def table() -> dict[str, Setting]:
     """The settings table of the loaded library, by name, in its order."""
     rows = (
-        Setting(name, kind, _words(choices), default, low, high, unit, doc)
-        for name, kind, choices, default, low, high, unit, doc in _native.settings()
+        Setting(name, kind, scope, _words(choices), default, allowed, low, high, doc)
+        for name, kind, scope, choices, default, allowed, low, high, doc in _native.settings()
     )
     return {row.name: row for row in rows}
 
@@ -74,6 +68,20 @@ def _words(choices: str) -> tuple[str, ...]:
 
 
 _TABLE = table()
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int, str),
+    "choice": (int, str),
+    "bool": (int, str),
+    "time": (int, float, str),
+    "size": (int, str),
+}
+
+
+def _text(value: object) -> str:
+    """The text of a value, for the library: no exponents, no True."""
+    if isinstance(value, float):
+        return f"{value:.9f}"
+    return str(int(value)) if isinstance(value, int) else str(value)
 
 
 def _unknown(name: str) -> str:
@@ -88,12 +96,10 @@ def _problem(name: str, value: object) -> str | None:
         return _unknown(name)
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
-    right: tuple[type, ...] = {"int": (int, str), "choice": (int, str), "bool": (int, str)}.get(
-        row.type, (str,)
-    )
+    right = _TYPES.get(row.type, (str,))
     if not isinstance(value, right) or (isinstance(value, bool) and row.type != "bool"):
         return f"{name} must be {row.range_text}, not {value!r}"
-    text = str(int(value)) if isinstance(value, int) else str(value)
+    text = _text(value)
     if "\0" in text:
         return f"{name} must not contain NUL"
     return _native.check_setting(name, os.fsencode(text))
@@ -114,7 +120,7 @@ class Settings(Mapping[str, Value]):
         given = {name: value for name, value in values.items() if value is not None}
         _raise_problems(_problem(name, value) for name, value in given.items())
         self._values: dict[str, Value] = {
-            name: value if isinstance(value, (str, int)) else os.fspath(value)
+            name: value if isinstance(value, (str, int, float)) else os.fspath(value)
             for name, value in given.items()
         }
 

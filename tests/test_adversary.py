@@ -25,7 +25,7 @@ def serve(number):
 
 threading.stack_size(8 << 20)
 seen, fine = set(), []
-with Engine(sys.argv[1], ranks=2, channel="inline", grace_ms=1000) as engine:
+with Engine(sys.argv[1], ranks=2, channel="inline", grace=1) as engine:
     threads = [threading.Thread(target=serve, args=(number,)) for number in (1, 2)]
     for thread in threads:
         thread.start()

@@ -25,8 +25,8 @@ def opened(engine, number, times=1):
         except errors.IsoexecError:
             pass
 
-def new(ranks=8, grace_ms=1000):
-    return Engine("handler.py", ranks=ranks, channel="inline", grace_ms=grace_ms)
+def new(ranks=8, grace=1):
+    return Engine("handler.py", ranks=ranks, channel="inline", grace=grace)
 """
 
 PLAIN = """
@@ -76,7 +76,7 @@ def sleeper():
         ready.set()
         codes.append(rank.python_exec("sleep", INVITE).code)
 ready, codes = threading.Event(), []
-engine = new(grace_ms=5000)
+engine = new(grace=5)
 thread = start(sleeper)
 ready.wait()
 abandoned = engine.close()
@@ -89,7 +89,7 @@ def sleeper():
         ready.set()
         codes.append(rank.python_exec("sleep", INVITE).code)
 ready, codes = threading.Event(), []
-engine = new(grace_ms=50)
+engine = new(grace=0.05)
 thread = start(sleeper)
 ready.wait()
 assert engine.close() == 1
@@ -107,7 +107,7 @@ sys.exit(0)
 def ask(call):
     engine.close()
     return 3
-engine = Engine("handler.py", ranks=2, channel="inline", grace_ms=100, functions={"ask": ask})
+engine = Engine("handler.py", ranks=2, channel="inline", grace=0.1, functions={"ask": ask})
 rank = engine.open_rank(1)
 rank.python_exec("ask", INVITE)
 sys.exit(0)
@@ -116,7 +116,7 @@ sys.exit(0)
 def ask(call):
     try: rank.close()
     except errors.IsoexecError: return 3
-engine = Engine("handler.py", ranks=2, channel="inline", grace_ms=100, functions={"ask": ask})
+engine = Engine("handler.py", ranks=2, channel="inline", grace=0.1, functions={"ask": ask})
 with engine, engine.open_rank(1) as rank:
     assert rank.python_exec("ask", INVITE).code == 3
 """,

@@ -181,10 +181,10 @@ def test_config_template_is_toml_with_every_setting(folder: Path) -> None:
 def test_config_show_tells_what_was_given(folder: Path) -> None:
     (folder / "isoexec.toml").write_text("[engine]\nmax_depth = 3\n", encoding="utf-8")
     arguments = ["config", "show", "--json", "-c", "isoexec.toml", "--ranks", "2"]
-    shown = run_isoexec(*arguments, cwd=folder, env={"ISOEXEC_GRACE_MS": "7"}).expect().out
+    shown = run_isoexec(*arguments, cwd=folder, env={"ISOEXEC_GRACE": "7"}).expect().out
     settings = json.loads(shown)["settings"]
     given = {name: row["value"] for name, row in settings.items() if row["given"]}
-    assert given == {"max_depth": "3", "ranks": "2", "grace_ms": "7"}
+    assert given == {"max_depth": "3", "ranks": "2", "grace": "7"}
 
 
 def test_demo(folder: Path) -> None:

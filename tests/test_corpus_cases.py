@@ -84,7 +84,7 @@ LIFECYCLE = """
     from isoexec import Engine
 
     script, message, handled = sys.argv[1], open(sys.argv[2], "rb").read(), sys.argv[3] == "handled"
-    engine = Engine(script, ranks=1, channel="inline", grace_ms=1000)
+    engine = Engine(script, ranks=1, channel="inline", grace=1)
 
     def stop(number, frame):
         raise SystemExit(0)

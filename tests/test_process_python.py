@@ -29,7 +29,7 @@ def join(threads):
         thread.join()
 
 def new(script="handler.py"):
-    return Engine(script, ranks=8, channel="inline", grace_ms=1000)
+    return Engine(script, ranks=8, channel="inline", grace=1)
 
 kept = []
 def keep(engine):

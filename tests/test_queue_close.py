@@ -102,7 +102,7 @@ def test_close_inside_a_call() -> None:
             seen.append(error.code)
         return 1
 
-    with Engine(BASIC, ranks=1, functions={"close": close}, grace_ms=2000) as engine:
+    with Engine(BASIC, ranks=1, functions={"close": close}, grace=2) as engine:
         assert engine.python_exec("calls", INVITE, "close").code == 1
         assert seen == ["ESTATE"]
 
@@ -114,7 +114,7 @@ from support.messages import INVITE
 from support.queues import BASIC, Gate
 gate = Gate()
 def new(**more):
-    return Engine(BASIC, ranks=4, functions={"gate": gate}, grace_ms=1000, **more)
+    return Engine(BASIC, ranks=4, functions={"gate": gate}, grace=1, **more)
 def wait_in_daemon(engine):
     arguments = ("calls", INVITE, "gate")
     threading.Thread(target=engine.python_exec, args=arguments, daemon=True).start()

@@ -164,7 +164,7 @@ import sys
 from isoexec import Engine
 from support.messages import INVITE
 
-with Engine("handler.py", ranks=1, channel="inline", grace_ms=200) as engine:
+with Engine("handler.py", ranks=1, channel="inline", grace=0.2) as engine:
     with engine.open_rank(1) as rank:
         assert rank.python_exec("go", INVITE).code == 1
 print("the engine is closed", flush=True)

@@ -18,7 +18,8 @@ def test_every_row_says_what_it_is() -> None:
     assert {"script_name", "mod_init_function", "child_init_method", "ranks"} <= set(table())
     for name, row in table().items():
         assert row.name == name
-        assert row.type in ("str", "int", "bool", "choice")
+        assert row.type in ("str", "list", "int", "bool", "choice", "time", "size")
+        assert row.scope in ("engine", "rank", "interpreter", "process")
         assert row.doc.endswith(".")
         assert row.minimum <= row.maximum
 
@@ -37,6 +38,29 @@ def test_the_range_of_a_number(row: Any) -> None:
     for wrong in (row.minimum - 1, row.maximum + 1, 2**70, -(2**70), "", "x", "1.5", 1.5, True, []):
         with pytest.raises(errors.ConfigError, match=row.name):
             Settings(**{row.name: wrong})
+
+
+TIMES = [row for row in table().values() if row.type == "time"]
+
+
+@pytest.mark.parametrize("row", TIMES, ids=lambda r: r.name)
+def test_the_range_of_a_time(row: Any) -> None:
+    low, high = row.minimum, row.maximum
+    for right in (f"{low}ns", f"{high}ns", low / 1e9, high / 1e9, f"{high / 1e6}ms"):
+        assert Settings(**{row.name: right})[row.name] == right
+    for wrong in (f"{low - 1}ns", f"{high + 1}ns", -1, "", "x", "1e3s", "0x5s", "inf", True, []):
+        with pytest.raises(errors.ConfigError, match=row.name):
+            Settings(**{row.name: wrong})
+
+
+@pytest.mark.parametrize("name", ["deadline", "soft_deadline", "memory_limit"])
+def test_none_takes_a_limit_away_and_zero_is_no_limit(name: str) -> None:
+    assert Settings(**{name: "none"})[name] == "none"
+    for wrong in (0, "0", -1):
+        with pytest.raises(errors.ConfigError, match=f"{name}.*none"):
+            Settings(**{name: wrong})
+    with pytest.raises(errors.ConfigError, match="grace"):
+        Settings(grace="none")
 
 
 @pytest.mark.parametrize(
@@ -62,16 +86,16 @@ def test_a_switch(row: Any) -> None:
 
 
 def test_a_wrong_name_has_the_nearest_one() -> None:
-    with pytest.raises(errors.ConfigError, match="grace_ms"):
-        Settings(grace_mss=5)
+    with pytest.raises(errors.ConfigError, match="grace"):
+        Settings(graces=5)
     with pytest.raises(errors.ConfigError, match="mod_init_function"):
         Engine(str(FAULTS), channel="inline", mod_init_functoin="x")
 
 
 def test_every_problem_is_named_at_once() -> None:
     with pytest.raises(errors.ConfigError) as caught:
-        Settings(ranks=0, grace_mss=5, timing="sometimes")
-    for name in ("ranks", "grace_mss", "timing"):
+        Settings(ranks=0, graces=5, timing="sometimes")
+    for name in ("ranks", "graces", "timing"):
         assert name in str(caught.value)
 
 
@@ -130,13 +154,13 @@ def test_the_environment() -> None:
 
 def test_what_wins(tmp_path: Path) -> None:
     path = tmp_path / "isoexec.toml"
-    path.write_text("[engine]\nranks = 1\nmax_depth = 1\ngrace_ms = 1\n", encoding="utf-8")
-    environment = {"ISOEXEC_MAX_DEPTH": "2", "ISOEXEC_GRACE_MS": "2"}
-    loaded = Settings.load({"grace_ms": 3}, toml=path, environment=environment)
+    path.write_text("[engine]\nranks = 1\nmax_depth = 1\ngrace = 1\n", encoding="utf-8")
+    environment = {"ISOEXEC_MAX_DEPTH": "2", "ISOEXEC_GRACE": "2"}
+    loaded = Settings.load({"grace": 3}, toml=path, environment=environment)
     assert {name: int(loaded[name]) for name in loaded} == {
         "ranks": 1,
         "max_depth": 2,
-        "grace_ms": 3,
+        "grace": 3,
     }
 
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "engine/queue.h"
+#include "engine/settings.h"
 #include "engine/states.h"
 
 struct _object *
@@ -90,6 +91,9 @@ make_ranks(iso_engine *engine, iso_error *err)
         iso_rank *rank = &engine->ranks[i];
         rank->engine = engine;
         rank->number = i + 1;
+        int failed = iso_config_of_rank(&engine->config, rank->number, &rank->settings, err);
+        if (failed)
+            return failed;
         rank->max_depth = engine->config.max_depth;
         rank->sample_mask = sample_mask(engine->config.timing);
         rank->needs_main = python;
@@ -125,7 +129,7 @@ fill_engine(iso_engine *engine, const iso_config *config, iso_error *err)
 int
 iso_engine_create(iso_engine **out, const iso_config *config, iso_error *err)
 {
-    int failed = iso__config_check(config, err);
+    int failed = iso_config_check(config, err);
     if (failed)
         return failed;
     iso_engine *engine = calloc(1, sizeof *engine);
@@ -183,7 +187,8 @@ close_rank(iso_engine *engine, iso_rank *rank, const struct timespec *deadline)
     if (state != ISO__RANK_ABANDONED) {
         iso__rank_abandon(rank);
         iso__log(engine, ISO_LOG_ERR, rank->number,
-                 "abandoned: its thread did not close it within %d ms (setting grace_ms)", engine->config.grace_ms);
+                 "abandoned: its thread did not close it within %lld ms (setting grace)",
+                 (long long)(engine->config.grace / ISO__MS));
     }
     return 1;
 }
@@ -193,8 +198,8 @@ iso__engine_close_ranks(iso_engine *engine)
 {
     struct timespec deadline;
     clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += engine->config.grace_ms / 1000;
-    deadline.tv_nsec += engine->config.grace_ms % 1000 * 1000000L;
+    deadline.tv_sec += engine->config.grace / ISO__SECOND;
+    deadline.tv_nsec += engine->config.grace % ISO__SECOND;
     if (deadline.tv_nsec >= 1000000000L) {
         deadline.tv_sec++;
         deadline.tv_nsec -= 1000000000L;
@@ -213,11 +218,9 @@ iso__engine_close(iso_engine *engine)
     pthread_mutex_lock(&engine->lock);
     engine->closing = true;
     pthread_mutex_unlock(&engine->lock);
-    if (engine->queue != NULL)
-        return iso__queue_close(engine->queue);
     for (int i = 0; i < engine->config.ranks; i++)
-        iso__mail_wake(&engine->ranks[i]); /* the host learns of it by iso_rank_service */
-    return iso__engine_close_ranks(engine);
+        iso__mail_wake(&engine->ranks[i]); /* the host of an inline rank learns of it by iso_rank_service */
+    return engine->queue != NULL ? iso__queue_close(engine->queue) : iso__engine_close_ranks(engine);
 }
 
 int

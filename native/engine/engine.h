@@ -89,6 +89,11 @@ enum iso__rank_state {
     ISO__RANK_ABANDONED, /* its interpreter could not be ended and is never touched again; for good */
 };
 
+/* Bits of iso_rank.attention. */
+enum {
+    ISO__ATTEND_MAIL = 1, /* letters wait */
+};
+
 /* A rank lives in its engine's table until the engine is destroyed, so that a call after close finds
  * a rank that says no. */
 struct iso_rank {
@@ -100,7 +105,7 @@ struct iso_rank {
     bool attached;            /* the thread holds this rank's GIL: in a call or between begin and end */
     bool needs_main;          /* a host function is written in Python */
     bool output_pending;      /* sys.stdout or stderr holds a part of a line */
-    _Atomic(struct iso__letter *) mail; /* what others want done between two calls */
+    _Atomic uint32_t attention; /* ISO__ATTEND_...: why the next call may not take the short way */
     uint64_t sample_mask;     /* calls whose number has none of these bits are timed: 0 all, all bits none */
     PyThreadState *py;        /* kept for life; of the rank's thread */
     PyObject *handler;
@@ -115,6 +120,8 @@ struct iso_rank {
 
     iso_engine *engine;
     int number;
+    iso_config settings; /* the engine's with this rank's overrides; strings are the engine's */
+    _Atomic(struct iso__letter *) mail; /* what others want done between two calls */
     script_host host;
     PyObject *script_module; /* OpenSIPS */
     PyObject *rules;         /* namespace of rank_rules.py */
@@ -133,7 +140,7 @@ struct iso_rank {
 };
 
 struct iso_engine {
-    iso_config config;      /* strings and functions are the engine's copies */
+    iso_config config;      /* strings and arrays are the engine's copies; of ranks: iso_rank.settings */
     char *script_path;      /* absolute */
     char *script_module;    /* import name */
     iso_rank *ranks;        /* config.ranks of them; number i at [i - 1] */
@@ -151,8 +158,7 @@ int iso__text_set(iso__text *text, const char *p, size_t n); /* 0 or ISO_ENOMEM 
 int iso__text_add(iso__text *text, const char *p, size_t n);
 void iso__text_fini(iso__text *text);
 
-/* settings.c */
-int iso__config_check(const iso_config *config, iso_error *err);
+/* config.c */
 int iso__config_copy(iso_config *to, const iso_config *from); /* 0 or ISO_ENOMEM; free either way */
 void iso__config_free(iso_config *config);
 

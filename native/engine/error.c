@@ -50,9 +50,11 @@ const char *
 iso_outcome_name(int outcome)
 {
     static const char *const names[ISO_OUTCOME_COUNT] = {
-        [ISO_OUTCOME_RETURNED] = "returned",   [ISO_OUTCOME_RAISED] = "raised",   [ISO_OUTCOME_EXIT] = "exit",
-        [ISO_OUTCOME_BAD_VALUE] = "bad_value", [ISO_OUTCOME_MISSING] = "missing", [ISO_OUTCOME_MALFORMED] = "malformed",
-        [ISO_OUTCOME_REFUSED] = "refused",
+        [ISO_OUTCOME_RETURNED] = "returned", [ISO_OUTCOME_RAISED] = "raised",
+        [ISO_OUTCOME_EXIT] = "exit",         [ISO_OUTCOME_BAD_VALUE] = "bad_value",
+        [ISO_OUTCOME_MISSING] = "missing",   [ISO_OUTCOME_MALFORMED] = "malformed",
+        [ISO_OUTCOME_REFUSED] = "refused",   [ISO_OUTCOME_DEADLINE] = "deadline",
+        [ISO_OUTCOME_CRASHED] = "crashed",
     };
     return outcome >= 0 && outcome < ISO_OUTCOME_COUNT ? names[outcome] : "unknown";
 }

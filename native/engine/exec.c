@@ -180,6 +180,14 @@ push_frame(iso_rank *rank, const char *method, const iso_msg *msg)
     return frame;
 }
 
+/* What a call may not pass by. */
+static void
+attend(iso_rank *rank)
+{
+    if ((atomic_load(&rank->attention) & ISO__ATTEND_MAIL) != 0 && rank->depth == 0)
+        iso__mail_service(rank);
+}
+
 int
 iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso_result *out)
 {
@@ -188,8 +196,8 @@ iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str 
     int code = may_call(rank);
     if (ISO__UNLIKELY(code != 0))
         return refuse(rank, out, code);
-    if (ISO__UNLIKELY(atomic_load_explicit(&rank->mail, memory_order_relaxed) != NULL) && rank->depth == 0)
-        iso__mail_service(rank);
+    if (ISO__UNLIKELY(atomic_load_explicit(&rank->attention, memory_order_relaxed) != 0))
+        attend(rank);
     uint64_t calls = atomic_load_explicit(&rank->counters.calls, memory_order_relaxed);
     bool sampled = ((calls + 1) & rank->sample_mask) == 0;
     uint64_t began = ISO__UNLIKELY(sampled) ? iso__clock_ticks() : 0;

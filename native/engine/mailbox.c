@@ -102,6 +102,7 @@ look(iso_rank *rank, iso__letter *letter)
 void
 iso__mail_service(iso_rank *rank)
 {
+    atomic_fetch_and(&rank->attention, ~(uint32_t)ISO__ATTEND_MAIL); /* before the list: a later letter sets it again */
     iso__letter *letter = take_letters(rank);
     bool attached = rank->attached;
     if (letter == NULL)
@@ -171,6 +172,7 @@ post(iso_rank *rank, iso__letter *letter)
     letter->next = atomic_load(&rank->mail);
     while (!atomic_compare_exchange_weak(&rank->mail, &letter->next, letter))
         ;
+    atomic_fetch_or(&rank->attention, ISO__ATTEND_MAIL);
     iso__mail_wake(rank);
     if (atomic_load(&rank->state) != ISO__RANK_SERVING)
         iso__mail_refuse(rank); /* it ended meanwhile, and may not have seen the letter */

@@ -9,19 +9,25 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "engine/settings.h"
+
 #define RANK_STACK (8u << 20) /* CPython's measure of recursion fits this (docs/limits.md) */
 #define SLICE_NS 1000000000   /* how long a submitter sleeps before it looks again by itself */
 
 /* ---- start ---- */
 
+/* Ranks of the channel inline keep an empty lane, so that number i is at [i - 1]. */
 static int
 make_lane(iso__queue *queue, int i, iso_error *err)
 {
     const iso_config *config = &queue->engine->config;
     iso__lane *lane = &queue->lanes[i];
     lane->rank = &queue->engine->ranks[i];
+    if (lane->rank->settings.channel != ISO_CHANNEL_QUEUE)
+        return 0;
     lane->rank->lane = lane;
-    lane->spin.most = lane->spin.now = (uint32_t)config->spin_us;
+    queue->lane_count++;
+    lane->spin.most = lane->spin.now = (uint32_t)(config->spin / ISO__US);
     if (!iso__ring_init(&lane->own, (size_t)config->queue_size))
         return iso__fail(err, ISO_ENOMEM, "no memory for the queue of rank %d", i + 1);
     return 0;
@@ -31,7 +37,10 @@ int
 iso__queue_new(iso_engine *engine, iso_error *err)
 {
     size_t lanes_size = sizeof(iso__lane) * (size_t)engine->config.ranks;
-    if (engine->config.channel != ISO_CHANNEL_QUEUE)
+    bool wanted = false;
+    for (int i = 0; i < engine->config.ranks; i++)
+        wanted = wanted || engine->ranks[i].settings.channel == ISO_CHANNEL_QUEUE;
+    if (!wanted)
         return 0;
     iso__queue *queue = aligned_alloc(64, sizeof *queue);
     if (queue == NULL)
@@ -40,7 +49,7 @@ iso__queue_new(iso_engine *engine, iso_error *err)
     engine->queue = queue;
     queue->engine = engine;
     queue->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    queue->pool = iso__pool_new((uint32_t)engine->config.spin_us);
+    queue->pool = iso__pool_new((uint32_t)(engine->config.spin / ISO__US));
     queue->lanes = aligned_alloc(64, lanes_size);
     if (queue->pool == NULL || queue->lanes == NULL || !iso__ring_init(&queue->any, (size_t)engine->config.queue_size))
         return iso__fail(err, ISO_ENOMEM, "no memory for the queues");
@@ -89,8 +98,10 @@ iso_engine_start(iso_engine *engine, iso_error *err)
     iso_error *errors = calloc((size_t)count, sizeof *errors);
     if (errors == NULL)
         return iso__fail(err, ISO_ENOMEM, "no memory to start %d ranks", count);
-    for (int i = 0; i < count; i++)
-        start_lane(&queue->lanes[i], &errors[i]);
+    for (int i = 0; i < count; i++) {
+        if (queue->lanes[i].rank->lane != NULL)
+            start_lane(&queue->lanes[i], &errors[i]);
+    }
     pthread_mutex_lock(&engine->lock);
     for (int i = 0; i < count; i++) {
         while (queue->lanes[i].status == 1)
@@ -252,6 +263,8 @@ iso_submit(iso_engine *engine, int number, const char *method, const iso_msg *ms
     if (queue == NULL || !queue->started)
         return ISO_ESTATE;
     iso__lane *lane = number != ISO_ANY_RANK ? &queue->lanes[number - 1] : NULL;
+    if (lane != NULL && lane->rank->lane == NULL)
+        return ISO_ESTATE;
     iso_task *task = make_task(queue, number, method, msg, extra, user, flags);
     if (task == NULL)
         return ISO_ENOMEM;
@@ -266,7 +279,7 @@ iso_submit(iso_engine *engine, int number, const char *method, const iso_msg *ms
 size_t
 iso__queue_waiting(const iso_engine *engine, int number)
 {
-    return engine->queue != NULL ? iso__ring_count(&engine->queue->lanes[number - 1].own) : 0;
+    return engine->ranks[number - 1].lane != NULL ? iso__ring_count(&engine->queue->lanes[number - 1].own) : 0;
 }
 
 /* ---- completions ---- */

@@ -30,6 +30,7 @@ typedef struct iso__lane {
 typedef struct iso__queue {
     iso_engine *engine;
     iso__lane *lanes; /* config.ranks of them */
+    int lane_count;   /* ranks that have this channel */
     iso__ring any;    /* calls for whichever rank is idle first */
     iso__pool *pool;
     _Atomic uint64_t sleeping[16]; /* a bit for each rank whose thread sleeps: who is woken for `any` */

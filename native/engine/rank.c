@@ -5,6 +5,8 @@
 #include <time.h>
 
 #include "engine/clock.h"
+#include "engine/queue.h"
+#include "engine/settings.h"
 #include "engine/states.h"
 
 /* With less, the scaled recursion of 3.12 and 3.13 (states.c) has no room for imports; creation needs 48 KiB. */
@@ -175,6 +177,9 @@ iso_rank_open(iso_engine *engine, int number, iso_rank **out, iso_error *err)
         return iso__fail(err, ISO_EINVAL, "there is no rank %d: the setting ranks allows 1 to %d", number,
                          engine->config.ranks);
     iso_rank *rank = &engine->ranks[number - 1];
+    if (rank->lane != NULL && rank->lane != iso__lane_here)
+        return iso__fail(err, ISO_ESTATE,
+                         "rank %d: its channel is queue, so the engine opens it on a thread of its own", number);
     int failed = reserve(engine, rank, err);
     if (failed)
         return failed;
@@ -266,9 +271,9 @@ threads_remain(iso_rank *rank, uint64_t end_ns)
     if (count > 0) {
         PyObject *text = names != NULL ? PyObject_Repr(names) : NULL;
         iso__log(rank->engine, ISO_LOG_ERR, rank->number,
-                 "abandoned: %d threads of the script go on after %d ms (setting grace_ms), threading names %s. End "
+                 "abandoned: %d threads of the script go on after %lld ms (setting grace), threading names %s. End "
                  "them in child_exit",
-                 count, rank->engine->config.grace_ms, text != NULL ? PyUnicode_AsUTF8(text) : "none");
+                 count, (long long)(rank->settings.grace / ISO__MS), text != NULL ? PyUnicode_AsUTF8(text) : "none");
         Py_XDECREF(text);
         PyErr_Clear();
     }
@@ -295,7 +300,7 @@ drop_objects(iso_rank *rank)
 static int
 wind_up(iso_rank *rank)
 {
-    uint64_t end_ns = iso__clock_monotonic_ns() + (uint64_t)rank->engine->config.grace_ms * 1000000u;
+    uint64_t end_ns = iso__clock_monotonic_ns() + (uint64_t)rank->settings.grace;
     run_child_exit(rank);
     if (threads_remain(rank, end_ns))
         return 1;

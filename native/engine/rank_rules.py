@@ -242,7 +242,7 @@ def install():
     sys.stdin = sys.__stdin__ = None
     if settings["recursion_limit"]:
         sys.setrecursionlimit(settings["recursion_limit"])
-    sys.setswitchinterval(settings["switch_interval_us"] / 1e6)
+    sys.setswitchinterval(settings["switch_interval"])
     inside = types.ModuleType("_isoexec_rank", "What `import isoexec` gives inside a rank.")
     inside.number = number
     inside.log = log

@@ -183,16 +183,17 @@ add(PyObject *names, const char *key, PyObject *value)
 static PyObject *
 presets(iso_rank *rank)
 {
-    const iso_config *config = &rank->engine->config;
+    const iso_config *settings = &rank->settings;
     PyObject *self = PyCapsule_New(rank, RANK_CAPSULE, NULL);
     PyObject *names = self != NULL ? PyDict_New() : NULL;
     int failed = names == NULL;
     for (PyMethodDef *def = rank_functions; !failed && def->ml_name != NULL; def++)
         failed = add(names, def->ml_name, PyCFunction_New(def, self));
-    failed = failed || add(names, "number", PyLong_FromLong(rank->number)) ||
-             add(names, "settings",
-                 Py_BuildValue("{s:i,s:i,s:i}", "allow_daemon_threads", config->allow_daemon_threads, "recursion_limit",
-                               config->recursion_limit, "switch_interval_us", config->switch_interval_us));
+    failed =
+        failed || add(names, "number", PyLong_FromLong(rank->number)) ||
+        add(names, "settings",
+            Py_BuildValue("{s:i,s:i,s:d}", "allow_daemon_threads", settings->allow_daemon_threads, "recursion_limit",
+                          settings->recursion_limit, "switch_interval", (double)settings->switch_interval / 1e9));
     Py_XDECREF(self);
     if (failed)
         Py_CLEAR(names);

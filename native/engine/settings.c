@@ -1,3 +1,4 @@
+/* settings.c: the table of settings, and one setting from text. */
 #include "engine/settings.h"
 
 #include <errno.h>
@@ -5,46 +6,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/engine.h"
+#include "engine/config.h"
+#include "engine/units.h"
 #include "script/distance.h"
 
-enum kind { STR, INT, BOOL, CHOICE };
+static const char *const kind_names[] = {"str", "list", "int", "bool", "choice", "time", "size"};
+static const char *const scope_names[] = {"engine", "rank", "interpreter", "process"};
 
-typedef struct row {
-    iso_setting public;
-    enum kind kind;
-    size_t offset;
-} row;
-
-static const char *const kind_names[] = {"str", "int", "bool", "choice"};
-
-#define ROW(member, kind, choices, value, min, max, unit, doc)                                                         \
-    {{#member, NULL, choices, NULL, min, max, unit, doc}, kind, offsetof(iso_config, member)},
-static const row table[] = {ISO__SETTINGS(ROW)};
+#define ROW(member, kind, scope, choices, value, min, max, doc)                                                        \
+    {{#member, NULL, NULL, choices, NULL, NULL, min, max, doc},                                                        \
+     ISO__KIND_##kind,                                                                                                 \
+     ISO__SCOPE_##scope,                                                                                               \
+     offsetof(iso_config, member)},
+const iso__row iso__rows[] = {ISO__SETTINGS(ROW)};
 #undef ROW
-#define ROW_COUNT (sizeof table / sizeof *table)
-
-static iso_setting shown[ROW_COUNT]; /* the table with default_text, filled once */
-static char numbers[ROW_COUNT][16];
-static pthread_once_t shown_once = PTHREAD_ONCE_INIT;
+const size_t iso__row_count = sizeof iso__rows / sizeof *iso__rows;
+#define ROW_COUNT (sizeof iso__rows / sizeof *iso__rows)
 
 void
 iso_config_init(iso_config *config)
 {
     memset(config, 0, sizeof *config);
     config->size = sizeof *config;
-#define SET_STR(member, value) config->member = value;
-#define SET_INT(member, value) config->member = value;
-#define SET_BOOL SET_INT
-#define SET_CHOICE SET_INT
-#define ROW(member, kind, choices, value, min, max, unit, doc) SET_##kind(member, value)
+#define ROW(member, kind, scope, choices, value, min, max, doc) config->member = value;
     ISO__SETTINGS(ROW)
 #undef ROW
 }
 
+/* ---- the table as others see it */
+
+static iso_setting shown[ROW_COUNT]; /* filled once */
+static char default_texts[ROW_COUNT][ISO__UNIT_TEXT];
+static char range_texts[ROW_COUNT][96];
+static pthread_once_t shown_once = PTHREAD_ONCE_INIT;
+
 /* The word of a choice that stands for a number, into `out`. */
 static void
-choice_word(const char *choices, int number, char *out, size_t size)
+choice_word(const char *choices, int64_t number, char *out, size_t size)
 {
     for (const char *at = choices; *at != '\0';) {
         size_t n = strcspn(at, "|");
@@ -55,28 +53,68 @@ choice_word(const char *choices, int number, char *out, size_t size)
     }
 }
 
+/* "off, sampled or full" of "off=0|sampled=1|full=2". */
+static void
+choice_words(const char *choices, char *out, size_t size)
+{
+    out[0] = '\0';
+    for (const char *at = choices; *at != '\0';) {
+        size_t n = strcspn(at, "|"), word = strcspn(at, "="), used = strlen(out);
+        bool last = at[n] == '\0';
+        snprintf(out + used, size - used, "%s%.*s", used == 0 ? "" : last ? " or " : ", ", (int)word, at);
+        at += n + !last;
+    }
+}
+
+static void
+number_text(const iso__row *row, int64_t number, char *out, size_t size)
+{
+    if (row->kind == ISO__KIND_CHOICE)
+        choice_word(row->public.choices, number, out, size);
+    else if (row->kind == ISO__KIND_BOOL)
+        snprintf(out, size, "%s", number ? "true" : "false");
+    else if (row->kind == ISO__KIND_INT)
+        snprintf(out, size, "%lld", (long long)number);
+    else
+        iso__unit_format(row->kind == ISO__KIND_TIME ? ISO__UNIT_TIME : ISO__UNIT_SIZE, number, out);
+}
+
+static void
+range_text(const iso__row *row, char *out, size_t size)
+{
+    char low[ISO__UNIT_TEXT] = "", high[ISO__UNIT_TEXT] = "";
+    if (row->kind == ISO__KIND_CHOICE) {
+        choice_words(row->public.choices, out, size);
+    } else if (row->kind == ISO__KIND_BOOL) {
+        snprintf(out, size, "true or false");
+    } else if (iso__row_is_text(row)) {
+        snprintf(out, size, "%s", row->kind == ISO__KIND_LIST ? "list" : "text");
+    } else {
+        number_text(row, row->public.min, low, sizeof low);
+        number_text(row, row->public.max, high, sizeof high);
+        snprintf(out, size, "%s to %s", low[0] != '\0' ? low : "0", high);
+    }
+}
+
 static void
 fill_shown(void)
 {
     iso_config defaults;
     iso_config_init(&defaults);
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        const void *member = (const char *)&defaults + table[i].offset;
-        shown[i] = table[i].public;
-        shown[i].type = kind_names[table[i].kind];
-        if (table[i].kind == STR) {
-            const char *text = *(const char *const *)member;
+        const iso__row *row = &iso__rows[i];
+        shown[i] = row->public;
+        shown[i].type = kind_names[row->kind];
+        shown[i].scope = scope_names[row->scope];
+        shown[i].range_text = range_texts[i];
+        range_text(row, range_texts[i], sizeof range_texts[i]);
+        if (iso__row_is_text(row)) {
+            const char *text = *iso__row_text(row, &defaults);
             shown[i].default_text = text != NULL ? text : "";
-            continue;
+        } else {
+            number_text(row, iso__row_number(row, &defaults), default_texts[i], sizeof default_texts[i]);
+            shown[i].default_text = default_texts[i];
         }
-        int number = *(const int *)member;
-        if (table[i].kind == CHOICE)
-            choice_word(table[i].public.choices, number, numbers[i], sizeof numbers[i]);
-        else if (table[i].kind == BOOL)
-            snprintf(numbers[i], sizeof numbers[i], "%s", number ? "true" : "false");
-        else
-            snprintf(numbers[i], sizeof numbers[i], "%d", number);
-        shown[i].default_text = numbers[i];
     }
 }
 
@@ -87,19 +125,24 @@ iso_setting_get(size_t i)
     return i < ROW_COUNT ? &shown[i] : NULL;
 }
 
-static int
-unknown(const char *name, iso_error *err)
+/* ---- one setting from text */
+
+const iso__row *
+iso__row_find(const char *name, iso_error *err)
 {
-    const char *nearest = table[0].public.name;
-    for (size_t i = 1; i < ROW_COUNT; i++) {
-        if (script_distance(name, table[i].public.name) < script_distance(name, nearest))
-            nearest = table[i].public.name;
+    const char *nearest = iso__rows[0].public.name;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        if (strcmp(iso__rows[i].public.name, name) == 0)
+            return &iso__rows[i];
+        if (script_distance(name, iso__rows[i].public.name) < script_distance(name, nearest))
+            nearest = iso__rows[i].public.name;
     }
-    return iso__fail(err, ISO_ECONFIG, "there is no setting %.64s; the nearest is %s", name, nearest);
+    iso__fail(err, ISO_ECONFIG, "there is no setting %.64s; the nearest is %s", name, nearest);
+    return NULL;
 }
 
 static int
-parse_bool(const char *text, int *out)
+parse_bool(const char *text, int64_t *out)
 {
     static const char *const words[] = {"0", "1", "false", "true", "no", "yes", "off", "on"};
     for (int i = 0; i < 8; i++) {
@@ -112,7 +155,7 @@ parse_bool(const char *text, int *out)
 }
 
 static int
-parse_choice(const char *choices, const char *text, int *out)
+parse_choice(const char *choices, const char *text, int64_t *out)
 {
     size_t length = strlen(text);
     for (const char *at = choices; *at != '\0';) {
@@ -130,79 +173,62 @@ parse_choice(const char *choices, const char *text, int *out)
 }
 
 static int
-set_number(const row *entry, int *member, const char *text, iso_error *err)
+parse_int(const char *text, int64_t *out)
 {
-    const iso_setting *setting = &entry->public;
-    if (entry->kind == BOOL && parse_bool(text, member) < 0)
-        return iso__fail(err, ISO_ECONFIG, "%s: \"%.64s\" is neither true nor false", setting->name, text);
-    if (entry->kind == CHOICE && parse_choice(setting->choices, text, member) < 0)
-        return iso__fail(err, ISO_ECONFIG, "%s: \"%.64s\" is none of %s", setting->name, text, setting->choices);
-    if (entry->kind != INT)
-        return 0;
     char *end;
     errno = 0;
     long long number = strtoll(text, &end, 10);
-    if (end == text || *end != '\0')
-        return iso__fail(err, ISO_ECONFIG, "%s: \"%.64s\" is not a number", setting->name, text);
-    if (errno != 0 || number < setting->min || number > setting->max)
-        return iso__fail(err, ISO_ECONFIG, "%s: %.32s is not between %lld and %lld%s%s", setting->name, text,
-                         (long long)setting->min, (long long)setting->max, setting->unit[0] ? " " : "", setting->unit);
-    *member = (int)number;
-    return 0;
+    *out = errno != 0 ? (text[0] == '-' ? INT64_MIN : INT64_MAX) : number;
+    return end == text || *end != '\0' ? -1 : 0;
+}
+
+static int
+parse_number(const iso__row *row, const char *text, int64_t *out)
+{
+    switch (row->kind) {
+    case ISO__KIND_BOOL:
+        return parse_bool(text, out);
+    case ISO__KIND_CHOICE:
+        return parse_choice(row->public.choices, text, out);
+    case ISO__KIND_INT:
+        return parse_int(text, out);
+    default:
+        return iso__unit_parse(row->kind == ISO__KIND_TIME ? ISO__UNIT_TIME : ISO__UNIT_SIZE, text, out);
+    }
+}
+
+/* Whether 0 stands for "none": of a time or size that is none by default. */
+static bool
+may_be_none(const iso__row *row)
+{
+    const iso_setting *setting = iso_setting_get((size_t)(row - iso__rows));
+    return (row->kind == ISO__KIND_TIME || row->kind == ISO__KIND_SIZE) && setting->default_text[0] == '\0';
+}
+
+bool
+iso__row_allows(const iso__row *row, int64_t number)
+{
+    return (number == 0 && may_be_none(row)) || (number >= row->public.min && number <= row->public.max);
 }
 
 int
 iso_config_set(iso_config *config, const char *name, const char *text, iso_error *err)
 {
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        if (strcmp(table[i].public.name, name) != 0)
-            continue;
-        void *member = (char *)config + table[i].offset;
-        if (table[i].kind != STR)
-            return set_number(&table[i], member, text, err);
-        *(const char **)member = text;
+    const iso__row *row = iso__row_find(name, err);
+    if (row == NULL)
+        return ISO_ECONFIG;
+    if (iso__row_is_text(row)) {
+        *iso__row_text(row, config) = text;
         return 0;
     }
-    return unknown(name, err);
-}
-
-/* Every number of a filled config against its range: a host may have set members by hand. */
-int
-iso__config_check(const iso_config *config, iso_error *err)
-{
-    if (config->size != sizeof *config)
-        return iso__fail(err, ISO_ECONFIG, "the config was not made by iso_config_init of this version");
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        const iso_setting *setting = &table[i].public;
-        if (table[i].kind == STR)
-            continue;
-        int number = *(const int *)((const char *)config + table[i].offset);
-        if (number < setting->min || number > setting->max)
-            return iso__fail(err, ISO_ECONFIG, "%s: %d is not between %lld and %lld", setting->name, number,
-                             (long long)setting->min, (long long)setting->max);
-    }
+    int64_t number;
+    const iso_setting *setting = iso_setting_get((size_t)(row - iso__rows));
+    if (parse_number(row, text, &number) < 0)
+        return iso__fail(err, ISO_ECONFIG, "%s: \"%.64s\" is not %s", name, text, setting->range_text);
+    bool none = strcasecmp(text, "none") == 0 && may_be_none(row);
+    if (!none && (number < setting->min || number > setting->max))
+        return iso__fail(err, ISO_ECONFIG, "%s: %.32s is not within %s%s", name, text, setting->range_text,
+                         may_be_none(row) ? "; none is no limit" : "");
+    iso__row_set_number(row, config, number);
     return 0;
-}
-
-/* Copies the strings, so that the engine's config outlives the host's. */
-int
-iso__config_copy(iso_config *to, const iso_config *from)
-{
-    *to = *from;
-    int failed = 0;
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        const char **member = (const char **)((char *)to + table[i].offset);
-        if (table[i].kind == STR && *member != NULL && (*member = strdup(*member)) == NULL)
-            failed = ISO_ENOMEM;
-    }
-    return failed;
-}
-
-void
-iso__config_free(iso_config *config)
-{
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        if (table[i].kind == STR)
-            free((void *)*(const char **)((char *)config + table[i].offset));
-    }
 }

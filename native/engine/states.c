@@ -27,8 +27,8 @@ iso__interpreter_new(iso_rank *rank, iso_error *err)
         .use_main_obmalloc = 0,
         .allow_fork = 0,
         .allow_exec = 0,
-        .allow_threads = rank->engine->config.allow_threads,
-        .allow_daemon_threads = rank->engine->config.allow_daemon_threads,
+        .allow_threads = rank->settings.allow_threads,
+        .allow_daemon_threads = rank->settings.allow_daemon_threads,
         .check_multi_interp_extensions = 1,
         .gil = PyInterpreterConfig_OWN_GIL,
     };

@@ -77,7 +77,7 @@ block(iso__lane *lane, iso_task *task)
             code = at == lane ? ISO_ECYCLE : 0;
         if (code != 0)
             lane->waits_for = NULL; /* this wait ends here: the other ranks of the circle may go on */
-        else if (own->blocked == own->engine->config.ranks)
+        else if (own->blocked == own->lane_count)
             code = 1;
     }
     pthread_mutex_unlock(&wait_lock);

@@ -1,11 +1,20 @@
 /* config.c: fills an iso_config from a dict, and names every problem at once. */
 #include "ext.h"
 
+/* Times as Python has them, to the nanosecond. */
+static const char *
+seconds_text(double seconds, char text[40])
+{
+    PyOS_snprintf(text, 40, "%.9f", seconds);
+    return text;
+}
+
 /* The setting's text: new reference to bytes. */
 static PyObject *
 setting_text(PyObject *value)
 {
     PyObject *text;
+    char seconds[40];
     if (PyBool_Check(value)) {
         return PyBytes_FromString(value == Py_True ? "1" : "0");
     }
@@ -13,8 +22,11 @@ setting_text(PyObject *value)
         text = Py_NewRef(value);
     } else if (PyLong_Check(value)) {
         text = PyObject_Str(value);
+    } else if (PyFloat_Check(value)) {
+        text = PyUnicode_FromFormat("%s", seconds_text(PyFloat_AS_DOUBLE(value), seconds));
     } else {
-        PyErr_Format(PyExc_TypeError, "a setting must be str, int, bool or None, not %.100s", Py_TYPE(value)->tp_name);
+        PyErr_Format(PyExc_TypeError, "a setting must be str, int, float, bool or None, not %.100s",
+                     Py_TYPE(value)->tp_name);
         return NULL;
     }
     PyObject *octets = text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "surrogateescape");

@@ -15,8 +15,8 @@ table_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     PyObject *list = PyList_New(0);
     const iso_setting *row;
     for (size_t i = 0; list != NULL && (row = iso_setting_get(i)) != NULL; i++) {
-        PyObject *item = Py_BuildValue("(ssssLLss)", row->name, row->type, row->choices, row->default_text,
-                                       (long long)row->min, (long long)row->max, row->unit, row->doc);
+        PyObject *item = Py_BuildValue("(ssssssLLs)", row->name, row->type, row->scope, row->choices, row->default_text,
+                                       row->range_text, (long long)row->min, (long long)row->max, row->doc);
         if (item == NULL || PyList_Append(list, item) < 0) {
             Py_CLEAR(list);
         }
@@ -136,7 +136,7 @@ table_loaded_path(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 PyMethodDef ext_table_methods[] = {
     {"version", table_version, METH_NOARGS, "version()\n--\n\nVersion of the loaded library."},
     {"settings", table_settings, METH_NOARGS,
-     "settings()\n--\n\n(name, type, choices, default, min, max, unit, doc) of each setting."},
+     "settings()\n--\n\n(name, type, scope, choices, default, range, min, max, doc) of each setting."},
     {"check_setting", table_check_setting, METH_VARARGS,
      "check_setting(name, text, /)\n--\n\nWhat is wrong with a setting, or None."},
     {"errors", table_errors, METH_NOARGS, "errors()\n--\n\n(name, number, text) of each error code."},

@@ -298,8 +298,38 @@ enum { ISO_TIMING_OFF, ISO_TIMING_SAMPLED, ISO_TIMING_FULL };
 enum { ISO_CHANNEL_INLINE, ISO_CHANNEL_QUEUE };
 enum { ISO_OVERLOAD_WAIT, ISO_OVERLOAD_REJECT };
 
-/* Settings of an engine. iso_config_init sets every default; the strings are copied by create. The
- * table of native/engine/settings.h describes each for TOML, environment, CLI and docs. */
+/* How far a rank is kept apart. Calls, results, host functions, logs and faults are the same on each. */
+enum {
+    ISO_ISOLATION_OWN_GIL,    /* a sub-interpreter with its own GIL: parallel, cheapest */
+    ISO_ISOLATION_SHARED_GIL, /* not there yet: refused */
+    ISO_ISOLATION_MAIN,       /* the main interpreter: extensions that load once in a process */
+    ISO_ISOLATION_PROCESS,    /* a process of its own over shared memory: a crash stays there */
+};
+enum { ISO_STUCK_REPLACE, ISO_STUCK_KEEP };
+
+/* What happens to ranks, for a host that wants to know. Called from any thread, with none attached: must
+ * not block, must not call isoexec or Python. */
+enum {
+    ISO_EVENT_STUCK = 1, /* a call went on for the grace time after its deadline */
+    ISO_EVENT_FREED,     /* a stuck call ended after all: the rank serves again */
+    ISO_EVENT_REPLACED,  /* a new rank took over the number of a stuck one */
+    ISO_EVENT_CRASHED,   /* the process of a rank ended */
+    ISO_EVENT_RESTARTED, /* it is there again */
+    ISO_EVENT_RELOADED,  /* the rank runs the new code of the script */
+};
+typedef void (*iso_event_fn)(void *user, int event, int rank);
+
+/* One setting of some ranks only, by its name and text: {3, 4, "isolation", "process"}. */
+typedef struct iso_override {
+    int first, last; /* ranks, both included */
+    const char *name;
+    const char *text;
+} iso_override;
+
+/* Settings of an engine. iso_config_init sets every default; strings and arrays are copied by create. The
+ * table of native/engine/settings.h describes each for TOML, environment, CLI and docs. Times are in
+ * nanoseconds and sizes in octets, 0 for none; lists are texts, their items parted by commas or, if there is
+ * one, by line ends. */
 typedef struct iso_config {
     size_t size;                   /* sizeof(iso_config), set by init */
     const char *script_name;       /* path of the .py or .pyc; required */
@@ -307,43 +337,68 @@ typedef struct iso_config {
     const char *child_init_method; /* "child_init" */
     const char *python_home;       /* NULL: where libpython says; only if the engine starts Python */
     const char *venv;              /* NULL: the venv that holds libisoexec; only if the engine starts Python */
-    const char *preload;           /* comma list of modules more that the main interpreter loads first */
+    const char *preload;           /* list of modules more that the main interpreter loads first */
     int ranks;                     /* 4; the highest rank number that may be opened */
+    int isolation;                 /* ISO_ISOLATION_OWN_GIL */
     int log_level;                 /* ISO_LOG_INFO; lines above it are dropped before formatting */
     int max_depth;                 /* 8; nested calls on one rank */
     int keep_edits_on_error;       /* 0; 1: edits of a method that raised are kept, as OpenSIPS does */
     int timing;                    /* ISO_TIMING_SAMPLED: one call in 16 goes into the histogram */
+    int64_t deadline;              /* 0; a longer call gets DeadlineExceeded */
+    int64_t soft_deadline;         /* 0; a longer call is logged with its stack */
+    int64_t grace;                 /* 5 s; from the deadline to stuck; how long a stop waits */
+    int on_stuck;                  /* ISO_STUCK_REPLACE */
     int allow_threads;             /* 1; scripts may start threads */
     int allow_daemon_threads;      /* 0; daemon threads make a clean stop impossible */
-    int grace_ms;                  /* 5000; how long a stop waits for the script's threads */
     int recursion_limit;           /* 0: CPython's; else sys.setrecursionlimit in each rank */
-    int switch_interval_us;        /* 500; how long a script's thread may keep a call waiting */
+    int64_t switch_interval;       /* 500 us; how long a script's thread may keep a call waiting */
+    const char *allow_imports;     /* NULL: all; else a list of modules */
+    const char *deny_imports;      /* list of modules */
+    const char *environment;       /* list of NAME=VALUE */
+    const char *sys_path;          /* list of folders */
+    const char *python_executable; /* NULL: the Python that runs; of process ranks */
+    int64_t memory_limit;          /* 0; of process ranks */
+    int restart_limit;             /* 0: always; of process ranks */
+    int64_t restart_delay;         /* 100 ms; of process ranks */
     int channel;                   /* ISO_CHANNEL_INLINE */
     int queue_size;                /* 1024; calls that may wait for one rank, and for any of them */
     int on_overload;               /* ISO_OVERLOAD_WAIT: what a submit to a full queue does */
-    int spin_us;                   /* 20; the longest that a queue rank or a caller spins before it sleeps */
+    int64_t spin;                  /* 20 us; the longest that a queue rank or a caller spins before it sleeps */
+    int reload_signal;             /* 0; a signal number: the engine takes that signal and reloads */
     int allow_look;                /* 0; 1: iso_engine_look may run code in a rank */
-    const iso_function *functions; /* host functions; the array is copied, names and signatures too */
+    const iso_override *overrides; /* what some ranks have of their own; later rows win */
+    size_t override_count;
+    const iso_function *functions; /* host functions */
     size_t function_count;
     iso_log_fn log;                /* NULL: standard error */
     void *log_user;
+    iso_event_fn event;            /* NULL: nobody wants to know */
+    void *event_user;
 } iso_config;
 
 /* Every default, and the size. */
 ISO_API void iso_config_init(iso_config *config);
-/* Sets one member by its name from text, checked against its range: for a host's config file.
+/* Sets one member by its name from text, checked against its range: for a host's config file. Times are
+ * "20ms", "1.5s" (ns, us, ms, s, m, h; a plain number is seconds), sizes "64M" (K, M, G), "none" is 0.
  * ISO_ECONFIG with a sentence that names the nearest setting. The text is borrowed by string members. */
 ISO_API int iso_config_set(iso_config *config, const char *name, const char *text, iso_error *err);
+/* Checks everything that can be checked before anything starts: ISO_ECONFIG with every problem, in err->message
+ * as far as they fit, in err->traceback one to a line. iso_engine_create does it too. */
+ISO_API int iso_config_check(const iso_config *config, iso_error *err);
+/* What rank `number` gets: a copy with its overrides applied and without the table of them; strings are
+ * borrowed. ISO_EINVAL if there is no such rank, ISO_ECONFIG if an override is wrong. */
+ISO_API int iso_config_of_rank(const iso_config *config, int number, iso_config *out, iso_error *err);
 
 /* One row of the settings table. */
 typedef struct iso_setting {
     const char *name;
-    const char *type;        /* "str", "int", "bool", "choice" */
-    const char *choices;     /* "off|sampled|full" for a choice, else "" */
+    const char *type;         /* "str", "list", "int", "bool", "choice", "time", "size" */
+    const char *scope;        /* "engine", "rank", "interpreter" (not on isolation main), "process" (only there) */
+    const char *choices;      /* "off=0|sampled=1|full=2" of a choice, else "" */
     const char *default_text; /* "" for none */
-    int64_t min, max;        /* of an int */
-    const char *unit;        /* "ms", "us" or "" */
-    const char *doc;         /* one or two sentences */
+    const char *range_text;   /* what may be given: "1 to 1024", "1ms to 1h", "off, sampled or full" */
+    int64_t min, max;         /* of a number, in ns or octets */
+    const char *doc;          /* one or two sentences */
 } iso_setting;
 /* The i-th row, or NULL past the end. Static memory. */
 ISO_API const iso_setting *iso_setting_get(size_t i);
@@ -386,6 +441,8 @@ enum {
     ISO_OUTCOME_MISSING,   /* the handler has no such method, or it can not be called */
     ISO_OUTCOME_MALFORMED, /* the octets are not a SIP message; the method was not called */
     ISO_OUTCOME_REFUSED,   /* no call was made: wrong thread, closed rank, nesting too deep */
+    ISO_OUTCOME_DEADLINE,  /* it took longer than its deadline */
+    ISO_OUTCOME_CRASHED,   /* the process of the rank ended during the call */
     ISO_OUTCOME_COUNT
 };
 ISO_API const char *iso_outcome_name(int outcome); /* "returned", "raised", ... */
@@ -468,6 +525,9 @@ ISO_API int64_t iso_engine_look(iso_engine *engine, int number, const char *what
 typedef struct iso_rank_stats {
     int number;
     int open;                              /* 1: serving; 0: never opened or closed */
+    int isolation;                         /* ISO_ISOLATION_... */
+    int stuck;                             /* 1: its call went on for the grace time after the deadline */
+    int pid;                               /* of its process; 0 on other levels */
     uint64_t calls;                        /* all, nested ones too */
     uint64_t outcomes[ISO_OUTCOME_COUNT];
     uint64_t edits;                        /* recorded in calls that kept them */
@@ -475,6 +535,8 @@ typedef struct iso_rank_stats {
     uint64_t opened_ns;                    /* since it serves; 0 if it does not */
     uint32_t waiting;                      /* calls in its queue */
     uint32_t blocks;                       /* memory blocks that its interpreter held when last looked */
+    uint32_t restarts;                     /* how often it was replaced, or its process started again */
+    uint32_t reloads;                      /* how often it took new code */
     uint64_t sampled;                      /* calls in the histogram */
     uint64_t histogram[ISO_HISTOGRAM_BUCKETS];
 } iso_rank_stats;

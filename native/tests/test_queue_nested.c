@@ -387,7 +387,7 @@ test_the_end_with_stuck_ranks(void)
     config_init(&config, RANKS, ISO_CHANNEL_QUEUE);
     config.functions = functions;
     config.function_count = sizeof functions / sizeof functions[0];
-    config.grace_ms = 200;
+    config.grace = 200000000;
     engine_start(&config);
     hold(2, &held[0]);
     CHECK_INT(submit(3, "calls", "pass 3 calls gate", NULL, 0, &held[1]), 0);

@@ -45,7 +45,7 @@ default_spin_us(void)
     iso_config config;
 
     iso_config_init(&config);
-    return config.spin_us;
+    return (int)(config.spin / 1000);
 }
 
 static void
