@@ -137,7 +137,7 @@ finish_edits(iso_rank *rank, iso__frame *frame, int outcome, iso_result *out)
     out->dst_uri = iso__edits_uri(edits, ISO_EDIT_SET_DST_URI);
 }
 
-static inline void
+static inline __attribute__((always_inline)) void
 run_call(iso_rank *rank, iso__frame *frame, iso_str extra, iso_result *out)
 {
     int outcome = ISO_OUTCOME_RETURNED;
@@ -203,19 +203,17 @@ iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str 
     uint64_t began = ISO__UNLIKELY(sampled) ? iso__clock_ticks() : 0;
     atomic_store_explicit(&rank->counters.calls, calls + 1, memory_order_relaxed);
     out->elapsed_ns = 0;
-    if (rank->attached) {
-        iso__frame *frame = push_frame(rank, method, msg);
-        run_call(rank, frame, extra, out);
-        rank->depth--;
-    } else {
+    bool detached = !rank->attached;
+    if (detached) {
         if (ISO__UNLIKELY(rank->needs_main) && rank->depth == 0)
             rank->caller = iso__main_of_caller();
         iso__rank_attach(rank);
-        iso__frame *frame = push_frame(rank, method, msg);
-        run_call(rank, frame, extra, out);
-        rank->depth--;
-        iso__rank_detach(rank);
     }
+    iso__frame *frame = push_frame(rank, method, msg);
+    run_call(rank, frame, extra, out);
+    rank->depth--;
+    if (detached)
+        iso__rank_detach(rank);
     if (ISO__UNLIKELY(sampled)) {
         uint64_t elapsed = iso__clock_ns(iso__clock_ticks() - began);
         iso__stats_sample(rank, elapsed);

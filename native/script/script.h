@@ -13,6 +13,7 @@
 
 #include "isoexec.h"
 #include "sip/sip.h"
+#include "sip/start_line.h"
 
 /* What the engine gives to the script's side. Owned by the rank, outlives the module's use. In the
  * main interpreter of a Python host there is none: logs go to sys.stderr, call_function raises. */
@@ -65,6 +66,7 @@ script_state *script_module_state(PyObject *module);
  * keeps them, and the index of the running message. Zeroed at start. */
 typedef struct script_slot {
     script_msg *request, *reply; /* one reference each, or NULL */
+    const iso__line_start *last; /* of the method that `request` has; stale while that is NULL */
     iso_index index;
 } script_slot;
 

@@ -44,6 +44,33 @@ script_slot_method(script_state *state, script_msg *object, const char *p, size_
     return 0;
 }
 
+script_msg *
+script_slot_enter_other(script_state *state, script_slot *slot, const iso_msg *msg)
+{
+    const iso_index *line = msg->index;
+    if (line == NULL) {
+        if (iso_msg_start_line(msg, &slot->index) < 0)
+            return NULL;
+        line = &slot->index;
+    }
+    script_msg **place = line->type == ISO_TYPE_REQUEST ? &slot->request : &slot->reply;
+    if (*place == NULL)
+        *place = script_msg_new(state, line->type);
+    script_msg *object = *place;
+    if (object == NULL)
+        return NULL;
+    if (line->type == ISO_TYPE_REQUEST) {
+        PyObject *known = state->methods[line->method];
+        if ((known == NULL || object->method != known) &&
+            script_slot_method(state, object, msg->data + line->start, line->first_n) < 0)
+            return NULL;
+        slot->last = &iso__line_starts[line->method];
+    }
+    object->index = msg->index;
+    object->storage = msg->index == NULL ? &slot->index : NULL;
+    return object;
+}
+
 /* ---- the constructor: messages for tests ---- */
 
 /* Reads ("192.0.2.1", 5060); None leaves it. 0, or -1 with an error set. */

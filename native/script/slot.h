@@ -7,8 +7,6 @@
 #ifndef ISO_SCRIPT_SLOT_H
 #define ISO_SCRIPT_SLOT_H
 
-#include "sip/start_line.h"
-
 /* A new object of the type for ISO_TYPE_..., over no message yet. New reference or NULL with an error. */
 script_msg *script_msg_new(script_state *state, int type);
 /* Gives a request the str of its method. 0, or -1 with MemoryError. */
@@ -16,32 +14,23 @@ int script_slot_method(script_state *state, script_msg *object, const char *p, s
 /* The leave of an object that somebody keeps, or whose octets a copy() took. */
 void script_slot_release(script_slot *slot, script_msg *object);
 
+/* Enter for every other message: a reply, a method without a number, an unusual start line, a host that has
+ * an index, the first message of a slot. */
+script_msg *script_slot_enter_other(script_state *state, script_slot *slot, const iso_msg *msg);
+
 static inline script_msg *
 script_slot_enter(script_state *state, script_slot *slot, const iso_msg *msg, iso_edits *edits)
 {
-    const iso_index *line = msg->index;
-    if (line == NULL) {
-        if (!iso__usual_line(msg, &slot->index) && iso_msg_start_line(msg, &slot->index) < 0)
-            return NULL;
-        line = &slot->index;
-    }
-    script_msg **place = line->type == ISO_TYPE_REQUEST ? &slot->request : &slot->reply;
-    script_msg *object = *place;
-    if (object == NULL) {
-        object = script_msg_new(state, line->type);
+    script_msg *object = slot->request;
+    if (object != NULL && msg->index == NULL && iso__usual_line_again(msg, slot->last, &slot->index)) {
+        object->index = NULL;
+        object->storage = &slot->index;
+    } else {
+        object = script_slot_enter_other(state, slot, msg);
         if (object == NULL)
-            return NULL;
-        *place = object;
-    }
-    if (line->type == ISO_TYPE_REQUEST) {
-        const char *method = msg->data + line->start;
-        PyObject *known = state->methods[line->method];
-        if ((known == NULL || object->method != known) && script_slot_method(state, object, method, line->first_n) < 0)
             return NULL;
     }
     object->msg = msg;
-    object->index = msg->index;
-    object->storage = msg->index == NULL ? &slot->index : NULL;
     object->edits = edits;
     return object;
 }

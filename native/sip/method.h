@@ -7,6 +7,16 @@
 
 #define ISO__METHOD_LONGEST 9 /* SUBSCRIBE */
 
+/* How requests of one method begin: its name and a space, which the first 8 octets, masked, must be. */
+typedef struct iso__line_start {
+    char octets[16];
+    char mask[16];
+    uint32_t method_n;
+    uint32_t method;
+} iso__line_start;
+
+extern const iso__line_start iso__line_starts[ISO_METHOD_COUNT];
+
 /* No two of the names share a slot; the compiler warns of a second initialiser if one ever does. */
 #define ISO__METHOD_SLOT(length, first) (((unsigned)(length) * 11 + (unsigned char)(first)) & 31)
 

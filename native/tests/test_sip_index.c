@@ -1,7 +1,9 @@
 /* test_sip_index.c: start lines, header rows, methods. */
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "sip/sip.h"
+#include "sip/start_line.h"
 #include "test.h"
 
 /* Indexes text from a block of exactly its size. The block lives until the next call. */
@@ -47,6 +49,30 @@ test_request_lines(void)
         CHECK_TEXT(block + sip_index.second, sip_index.second_n, good[i].uri);
         CHECK_TEXT(block + sip_index.third, sip_index.third_n, good[i].version);
         CHECK_INT(sip_index.headers, strlen(good[i].line));
+    }
+}
+
+/* What the crossing asks first, for the method of the last message: it says the same as the whole search, or
+ * nothing. */
+static void
+test_the_line_of_the_last_method(void)
+{
+    char text[512];
+    for (int method = 0; method < ISO_METHOD_COUNT; method++) {
+        for (int other = 0; other < ISO_METHOD_COUNT; other++) {
+            const char *name = other == ISO_METHOD_OTHER ? "INVITES" : iso__method_names[other];
+            int n = snprintf(text, sizeof text, "%s sip:bob@example.org SIP/2.0\r\nTo: %0300d\r\n\r\n", name, 1);
+            iso_index expected, found;
+            memset(&expected, 0xee, sizeof expected);
+            memset(&found, 0xee, sizeof found);
+            iso_msg_init(&msg, text, (size_t)n);
+            CHECK_INT(iso_msg_start_line(&msg, &expected), 0);
+            int usual = iso__usual_line_again(&msg, &iso__line_starts[method], &found);
+            bool fits = method != ISO_METHOD_OTHER && strlen(iso__method_names[method]) < 8;
+            CHECK_INT(usual, method == other && fits);
+            if (usual)
+                CHECK_INT(memcmp(&expected, &found, sizeof found), 0);
+        }
     }
 }
 
@@ -247,6 +273,6 @@ int
 main(int argc, char **argv)
 {
     TEST_MAIN(argc, argv, TEST(test_request_lines), TEST(test_reply_lines), TEST(test_refused), TEST(test_msg_init),
-              TEST(test_rows), TEST(test_row_parts), TEST(test_name_too_long), TEST(test_start_line_only),
-              TEST(test_methods));
+              TEST(test_the_line_of_the_last_method), TEST(test_rows), TEST(test_row_parts), TEST(test_name_too_long),
+              TEST(test_start_line_only), TEST(test_methods));
 }
