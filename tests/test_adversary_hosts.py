@@ -56,7 +56,7 @@ with new() as engine:
 """,
     "closed while it opens": """
 for turn in range(10):
-    engine = new(4, 10_000)
+    engine = new(4, 10)
     threads = [start(opened, engine, n) for n in range(1, 5)]
     time.sleep(turn * 0.003)
     assert engine.close() == 0
@@ -64,7 +64,7 @@ for turn in range(10):
 """,
     "closed by many": """
 for turn in range(5):
-    engine = new(4, 10_000)
+    engine = new(4, 10)
     threads = [start(opened, engine, n) for n in range(1, 5)]
     threads += [start(engine.close) for _ in range(4)]
     for thread in threads: thread.join()
