@@ -1,6 +1,6 @@
 # Two commands do everything: make demo, make test. PYTHON=/path/to/python3 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test build native-test lint types check-house asan tsan floor handoff fuzz docs format wheel clean
+.PHONY: help demo test build native-test lint types check-house asan tsan floor faults handoff fuzz docs format wheel clean
 
 PYTEST_ARGS ?=
 SOURCES = $(wildcard native/*/*.[ch] perf/*/*.[ch] examples/*.c)
@@ -46,6 +46,9 @@ tsan: ## C tests and the embed example under ThreadSanitizer
 
 floor: ## isoexec against the floor program, interleaved: the speed promises
 	@venv=$$(tools/setup) && PATH="$$venv/bin:$$PATH" python -m perf floor
+
+faults: ## every fault on every isolation level, for each CPython that is here
+	@tools/faults $(FAULTS)
 
 handoff: ## the queue channel against a bare hand-off and a bare ring, interleaved
 	@venv=$$(tools/setup) && PATH="$$venv/bin:$$PATH" python -m perf handoff
