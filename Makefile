@@ -1,6 +1,6 @@
 # Two commands do everything: make demo, make test. PYTHON=/path/to/python3 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test build native-test lint types check-house asan tsan floor faults handoff fuzz docs format wheel clean
+.PHONY: help demo test build native-test isoproxy lint types check-house asan tsan floor faults handoff fuzz docs format wheel clean
 
 PYTEST_ARGS ?=
 SOURCES = $(wildcard native/*/*.[ch] perf/*/*.[ch] examples/*.c)
@@ -21,6 +21,9 @@ build: ## set up only: .venv/VERSION with isoexec and the test tools in it
 
 native-test: ## the C tests alone
 	@tools/native dev
+
+isoproxy: ## the stand-alone proxy, in build/isoproxy-VERSION
+	@tools/isoproxy
 
 lint: ## ruff, clang-format, codespell, and the rules of the house
 	@venv=$$(tools/setup --no-build lint) && export PATH="$$venv/bin:$$PATH" && \

@@ -221,6 +221,7 @@ class Engine:
         settings: dict[str, Value],
         functions: tuple[tuple[str, str | None, Callable[..., int | None]], ...],
         log_queue: LogQueue,
+        host_functions: object = ...,
         /,
     ) -> Self: ...
     @property
@@ -270,6 +271,8 @@ class Engine:
     def stats(
         self, number: int, /
     ) -> tuple[int, bool, int, tuple[int, ...], int, int, int, int, int, int, bytes]: ...
+    def capsules(self) -> tuple[object, object]:
+        """The iso_engine and the log of this engine, for a host in C; good until close()."""
     def close(self) -> int: ...
 
 def version() -> str: ...

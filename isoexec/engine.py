@@ -102,6 +102,7 @@ class Engine:
         be int, bool, or None, which stands for 1. An exception becomes RuntimeError in the script.
     :param logger: where lines go: children ``script`` (with ``record.rank``) and ``engine``; by
         default the logger ``isoexec``.
+    :param host_functions: host functions in C: a capsule ``isoexec.functions`` of an extension.
     :param more: settings by name; they win over `settings`.
     :raises ConfigError: settings or functions are wrong; lists every problem.
     :raises EngineStartError: the engine could not be made.
@@ -117,6 +118,7 @@ class Engine:
         settings: Mapping[str, Value | os.PathLike[str] | None] | None = None,
         functions: Mapping[str, HostFunction] | None = None,
         logger: logging.Logger | None = None,
+        host_functions: object | None = None,
         **more: Value | os.PathLike[str] | None,
     ) -> None:
         given = {"script_name": script, "ranks": ranks, "channel": channel}
@@ -130,7 +132,8 @@ class Engine:
         rows = _function_rows(functions or {})
         self._log = _LogPump(logger or logging.getLogger("isoexec"))
         try:
-            self._native = _native.Engine(dict(self.settings), rows, self._log.queue)
+            more_rows = () if host_functions is None else (host_functions,)
+            self._native = _native.Engine(dict(self.settings), rows, self._log.queue, *more_rows)
             try:
                 if self._native.channel == "queue":
                     self._native.start()
@@ -275,6 +278,13 @@ class Engine:
         """
         code = None if snippet is None else snippet.encode("utf-8", "surrogatepass")
         return json.loads(self._native.look(rank, what, code, timeout))
+
+    def capsules(self) -> tuple[object, object]:
+        """The engine and its log as capsules, for a host in C that runs in this process.
+
+        They are borrowed: that host must have ended before the engine is closed.
+        """
+        return self._native.capsules()
 
     @property
     def closed(self) -> bool:

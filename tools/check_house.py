@@ -167,7 +167,7 @@ def check_build_lists(root: Path, files: list[Path]) -> Iterator[str]:
         name = path.relative_to(root).as_posix()
         if name.startswith("isoexec/"):
             listed = f"'{name}'" in lists
-        elif re.match(r"native/(sip|script|engine|ext)/\w+\.c$", name):
+        elif re.match(r"native/(sip|script|engine|ext|proxy)/\w+\.c$", name):
             listed = f"'{name.removeprefix('native/')}'" in lists
         elif re.match(r"native/(tests|fuzz)/\w+\.c$", name):
             stem = path.stem.removeprefix("test_").removeprefix("fuzz_")

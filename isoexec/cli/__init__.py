@@ -13,6 +13,7 @@ from isoexec.cli.common import EXIT_FAILED, EXIT_GOOD, EXIT_INTERRUPTED
 from isoexec.cli.config import config
 from isoexec.cli.demo import demo
 from isoexec.cli.exec import exec_
+from isoexec.cli.serve import serve
 from isoexec.engine import close_all
 
 __all__ = ["cli", "main"]
@@ -24,7 +25,7 @@ def cli() -> None:
     """Runs SIP handler scripts in parallel, one own-GIL Python interpreter per rank."""
 
 
-for _command in (exec_, check, config, demo):
+for _command in (serve, exec_, check, config, demo):
     cli.add_command(_command)
 
 

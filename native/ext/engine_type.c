@@ -4,18 +4,42 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Host functions in C stand behind those in Python. `capsule`: "isoexec.functions", an array of iso_function whose
+ * length is the context; NULL: none. */
+static iso_function *
+all_functions(ext_engine *self, PyObject *capsule, size_t *count)
+{
+    iso_function *table = ext_functions_table(self);
+    *count = (size_t)self->function_count;
+    const iso_function *more = capsule == NULL ? NULL : PyCapsule_GetPointer(capsule, "isoexec.functions");
+    size_t more_count = more == NULL ? 0 : (size_t)PyCapsule_GetContext(capsule);
+    if (table == NULL || more_count == 0) {
+        return table;
+    }
+    iso_function *both = PyMem_Realloc(table, (*count + more_count) * sizeof *table);
+    if (both == NULL) {
+        PyMem_Free(table);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    memcpy(both + *count, more, more_count * sizeof *more);
+    *count += more_count;
+    return both;
+}
+
 static int
-create(ext_engine *self, PyObject *values)
+create(ext_engine *self, PyObject *values, PyObject *capsule)
 {
     iso_config config;
     iso_error err = {0};
     iso_config_init(&config);
     PyObject *keep = PyList_New(0);
-    iso_function *table = keep == NULL ? NULL : ext_functions_table(self);
+    size_t function_count = 0;
+    iso_function *table = keep == NULL ? NULL : all_functions(self, capsule, &function_count);
     int code = -1;
     if (table != NULL && ext_config_fill(self->state, &config, values, keep) == 0) {
         config.functions = table;
-        config.function_count = (size_t)self->function_count;
+        config.function_count = function_count;
         config.log = ext_log_put;
         config.log_user = self->queue;
         self->rank_count = config.ranks;
@@ -37,14 +61,18 @@ create(ext_engine *self, PyObject *values)
 static PyObject *
 engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *values, *functions, *queue;
+    PyObject *values, *functions, *queue, *capsule = NULL;
     ext_state *state = PyType_GetModuleState(type);
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs) != 0) {
         PyErr_SetString(PyExc_TypeError, "Engine takes positional arguments only");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "O!O!O!:Engine", &PyDict_Type, &values, &PyTuple_Type, &functions,
-                          state->log_queue_type, &queue)) {
+    if (!PyArg_ParseTuple(args, "O!O!O!|O:Engine", &PyDict_Type, &values, &PyTuple_Type, &functions,
+                          state->log_queue_type, &queue, &capsule)) {
+        return NULL;
+    }
+    if (capsule != NULL && !PyCapsule_IsValid(capsule, "isoexec.functions")) {
+        PyErr_SetString(PyExc_TypeError, "host functions in C come as a capsule isoexec.functions");
         return NULL;
     }
     ext_engine *self = (ext_engine *)type->tp_alloc(type, 0);
@@ -59,7 +87,7 @@ engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     pthread_mutex_init(&self->place_lock, NULL);
     pthread_cond_init(&self->place_free, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (ext_functions_init(self, functions) < 0 || create(self, values) < 0) {
+    if (ext_functions_init(self, functions) < 0 || create(self, values, capsule) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -193,6 +221,23 @@ engine_stats(ext_engine *self, PyObject *number)
                          (Py_ssize_t)sizeof stats.histogram);
 }
 
+/* For a host in C that uses the same engine: (engine, log). Both are borrowed: good until close(). */
+static PyObject *
+engine_capsules(ext_engine *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->handle == NULL || self->closing) {
+        return ext_raise_closed(self->state);
+    }
+    PyObject *engine = PyCapsule_New(self->handle, "isoexec.engine", NULL);
+    PyObject *log = PyCapsule_New(self->queue, "isoexec.log", NULL);
+    if (engine == NULL || log == NULL || PyCapsule_SetContext(log, (void *)ext_log_put) < 0) {
+        Py_XDECREF(engine);
+        Py_XDECREF(log);
+        return NULL;
+    }
+    return Py_BuildValue("(NN)", engine, log);
+}
+
 static PyObject *
 engine_closed(ext_engine *self, void *Py_UNUSED(closure))
 {
@@ -290,6 +335,8 @@ static PyMethodDef engine_methods[] = {
     {"stats", (PyCFunction)engine_stats, METH_O,
      "stats($self, number, /)\n--\n\n(number, open, calls, outcomes, edits, log_lines, opened_ns, waiting, blocks, "
      "sampled, histogram) of a rank."},
+    {"capsules", (PyCFunction)engine_capsules, METH_NOARGS,
+     "capsules($self, /)\n--\n\n(engine, log) for a host in C: an iso_engine; a log user with its iso_log_fn."},
     {"close", (PyCFunction)engine_close, METH_NOARGS,
      "close($self, /)\n--\n\nEnds the engine; the number of abandoned ranks."},
     {NULL, NULL, 0, NULL},
@@ -302,7 +349,7 @@ static PyGetSetDef engine_getset[] = {
 };
 
 static PyType_Slot engine_slots[] = {
-    {Py_tp_doc, "Engine(settings, functions, log_queue, /)\n--\n\nThe owner of one iso_engine."},
+    {Py_tp_doc, "Engine(settings, functions, log_queue, host_functions=None, /)\n--\n\nThe owner of one iso_engine."},
     {Py_tp_new, engine_new},
     {Py_tp_dealloc, engine_dealloc},
     {Py_tp_finalize, engine_finalize},

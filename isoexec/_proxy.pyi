@@ -1,0 +1,19 @@
+"""The extension module of ``isoexec serve``: the SIP proxy, as functions over capsules."""
+
+def settings() -> list[tuple[str, str, str, str, str, str, str]]: ...
+def functions() -> object:
+    """The host functions of the proxy, for ``Engine(host_functions=...)``."""
+
+def start(
+    engine: object, log: object, ranks: int, settings: tuple[tuple[str, str], ...], /
+) -> object:
+    """Starts a proxy on the capsules of an engine.
+
+    Raises RuntimeError(code, message, traceback).
+    """
+
+def addresses(proxy: object, /) -> list[str]: ...
+def statistics(proxy: object, /) -> dict[str, int]: ...
+def stop(proxy: object, grace_ms: int, /) -> int: ...
+def hurry(proxy: object, /) -> None: ...
+def notify(text: str, /) -> None: ...

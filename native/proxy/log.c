@@ -1,0 +1,44 @@
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "proxy.h"
+
+enum { LINE = 1024 };
+
+static void
+write_line(const isoproxy *proxy, int level, int rank, const char *text)
+{
+    if (proxy->config.log != NULL)
+        proxy->config.log(proxy->config.log_user, level, rank, text);
+    else
+        fprintf(stderr, "[%d] rank %d: %s\n", level, rank, text);
+}
+
+void
+proxy_log(const proxy_worker *worker, int level, const proxy_view *view, const char *format, ...)
+{
+    char line[LINE];
+    if (level > worker->proxy->config.log_level)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (view != NULL && view->call_id.p != NULL && n > 0 && n < LINE)
+        snprintf(line + n, sizeof line - (size_t)n, " (Call-ID %.*s)",
+                 (int)(view->call_id.n < 256 ? view->call_id.n : 256), view->call_id.p);
+    write_line(worker->proxy, level, worker->number, line);
+}
+
+void
+proxy_log_plain(const isoproxy *proxy, int level, const char *format, ...)
+{
+    char line[LINE];
+    if (level > proxy->config.log_level)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    write_line(proxy, level, 0, line);
+}

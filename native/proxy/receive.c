@@ -1,0 +1,158 @@
+/* receive.c: what a message is, and who handles it (RFC 3261 16.3, 16.7, 17.2.3). */
+#include <stdlib.h>
+
+#include "proxy.h"
+
+static void
+refuse(proxy_worker *worker, int listener, uint32_t connection, int code, iso_str reason, iso_str rows)
+{
+    (void)proxy_reply_stateless(worker, &worker->view, listener, connection, code, reason, rows);
+}
+
+/* ---- replies ---- */
+
+static void
+receive_reply(proxy_worker *worker, int listener, uint32_t connection)
+{
+    isoproxy *proxy = worker->proxy;
+    proxy_view *view = &worker->view;
+    proxy_branch_id id;
+    proxy_count(worker, received_replies);
+    if (!proxy_branch_read(proxy, view->via.branch, &id)) { /* RFC 3261 18.1.2: not ours */
+        proxy_count(worker, dropped);
+        return;
+    }
+    if (id.worker != 0 && id.worker != worker->number) {
+        if (proxy_inbox_push(&proxy->workers[id.worker - 1].inbox, &view->msg, listener, connection) == 0)
+            proxy_count(worker, handed_over);
+        else
+            proxy_count(worker, dropped);
+        return;
+    }
+    const iso_edits *edits = NULL;
+    if (!id.stateful) {
+        if (proxy_route_reply(worker, view, NULL, listener, &edits))
+            proxy_forward_reply(worker, view, &id, edits);
+        return;
+    }
+    proxy_transaction *transaction = proxy_transaction_by_id(worker, id.slot);
+    if (transaction == NULL || id.branch >= transaction->branch_count) {
+        proxy_count(worker, dropped); /* RFC 6026 7.3: a stray reply is not forwarded */
+        return;
+    }
+    /* The reply to our CANCEL ends here; the INVITE's own reply is what counts. */
+    if (transaction->invite && view->method == ISO_METHOD_CANCEL)
+        return;
+    proxy_client_reply(transaction->branches[id.branch], view);
+    proxy_transaction_settle(transaction);
+}
+
+/* ---- requests ---- */
+
+/* 1: the request belongs to a transaction, or to a reply without one, and is done with. */
+static int
+in_transaction(proxy_worker *worker, int listener, uint32_t connection)
+{
+    const proxy_view *view = &worker->view;
+    int method = view->method;
+    proxy_transaction *transaction =
+        proxy_transaction_find(worker, view, method == ISO_METHOD_ACK || method == ISO_METHOD_CANCEL);
+    if (method == ISO_METHOD_ACK) {
+        char tag[PROXY_TAG_TEXT];
+        if (transaction == NULL)
+            return view->to_tag.p != NULL && proxy_equal(view->to_tag, proxy_tag(worker->proxy, view, tag));
+        if (transaction->state == PROXY_SERVER_ACCEPTED)
+            return 0; /* of a 2xx, with the branch of its INVITE: goes on to who sent the 2xx */
+        proxy_server_ack(transaction);
+    } else if (transaction == NULL) {
+        return 0;
+    } else if (method == ISO_METHOD_CANCEL) {
+        refuse(worker, listener, connection, 200, PROXY_TEXT("canceling"), (iso_str){NULL, 0});
+        proxy_relay_cancel(transaction);
+    } else {
+        proxy_count(worker, retransmitted);
+        proxy_server_retransmitted(transaction);
+    }
+    proxy_transaction_settle(transaction);
+    return 1;
+}
+
+/* RFC 3261 16.3. 1: refused. */
+static int
+invalid(proxy_worker *worker, int listener, uint32_t connection)
+{
+    const proxy_view *view = &worker->view;
+    char memory[512];
+    proxy_writer rows = {memory, 0, sizeof memory};
+    if (view->hops == 0) {
+        refuse(worker, listener, connection, 483, proxy_reason(483), (iso_str){NULL, 0});
+        return 1;
+    }
+    if (view->proxy_require.n > 0 && view->method != ISO_METHOD_ACK && view->method != ISO_METHOD_CANCEL) {
+        proxy_put_text(&rows, "Unsupported: ");
+        proxy_put(&rows, view->proxy_require);
+        proxy_put_text(&rows, "\r\n");
+        if (rows.n > rows.size)
+            rows.n = 0;
+        refuse(worker, listener, connection, 420, proxy_reason(420), proxy_written(&rows));
+        return 1;
+    }
+    return 0;
+}
+
+/* While the proxy drains, requests that begin something new go elsewhere. */
+static int
+drained(proxy_worker *worker, int listener, uint32_t connection)
+{
+    const proxy_view *view = &worker->view;
+    if (atomic_load_explicit(&worker->proxy->stopping, memory_order_relaxed) == PROXY_SERVING ||
+        view->to_tag.p != NULL || view->method == ISO_METHOD_ACK || view->method == ISO_METHOD_CANCEL)
+        return 0;
+    refuse(worker, listener, connection, 503, proxy_reason(503), PROXY_TEXT("Retry-After: 5\r\n"));
+    return 1;
+}
+
+static void
+receive_request(proxy_worker *worker, int listener, uint32_t connection)
+{
+    proxy_count(worker, received_requests);
+    if (in_transaction(worker, listener, connection) || invalid(worker, listener, connection) ||
+        drained(worker, listener, connection))
+        return;
+    proxy_route_request(worker, &worker->view, listener, connection);
+}
+
+void
+proxy_receive(proxy_worker *worker, const char *data, size_t n, const iso_address *source, int listener,
+              uint32_t connection)
+{
+    iso_msg msg;
+    int reply;
+    if (n < 4 || iso_msg_init(&msg, data, n) < 0)
+        return; /* a keep-alive (RFC 5626, CRLF or a NUL) */
+    msg.source = *source;
+    msg.destination = worker->proxy->listeners[listener].address;
+    const char *wrong = proxy_view_read(&worker->view, &msg, &reply);
+    if (wrong != NULL) {
+        proxy_count(worker, malformed);
+        proxy_log(worker, ISO_LOG_NOTICE, &worker->view, "a message is refused: %s", wrong);
+        if (reply)
+            refuse(worker, listener, connection, 400, proxy_text_of(wrong), (iso_str){NULL, 0});
+    } else if (worker->view.index.type == ISO_TYPE_REPLY) {
+        receive_reply(worker, listener, connection);
+    } else {
+        receive_request(worker, listener, connection);
+    }
+}
+
+void
+proxy_receive_parcels(proxy_worker *worker)
+{
+    proxy_parcel *parcel = proxy_inbox_take(&worker->inbox);
+    while (parcel != NULL) {
+        proxy_parcel *next = parcel->next;
+        proxy_receive(worker, parcel->data, parcel->length, &parcel->source, parcel->listener, 0);
+        free(parcel);
+        parcel = next;
+    }
+}

@@ -1,0 +1,136 @@
+/* relay.c: a transaction and its branches: relaying, the best reply, CANCEL (RFC 3261 16.6 to 16.10). */
+#include "proxy.h"
+
+int
+proxy_relay_begin(proxy_context *context)
+{
+    if (context->transaction != NULL)
+        return 0;
+    context->transaction =
+        proxy_transaction_new(context->worker, context->view, context->listener, context->connection);
+    if (context->transaction == NULL)
+        return 503;
+    context->transaction->users++;
+    return 0;
+}
+
+static void
+take_names(proxy_transaction *transaction, const proxy_context *context)
+{
+    transaction->flags = context->flags;
+    memcpy(transaction->on_reply, context->on_reply, sizeof context->on_reply);
+    memcpy(transaction->on_failure, context->on_failure, sizeof context->on_failure);
+    memcpy(transaction->on_branch, context->on_branch, sizeof context->on_branch);
+}
+
+int
+proxy_relay(proxy_context *context)
+{
+    proxy_worker *worker = context->worker;
+    if (context->view->method == ISO_METHOD_ACK || context->view->method == ISO_METHOD_CANCEL)
+        return proxy_forward_stateless(worker, context);
+    int code = proxy_relay_begin(context);
+    if (code != 0)
+        return code;
+    proxy_transaction *transaction = context->transaction;
+    take_names(transaction, context);
+    if (transaction->invite && transaction->code == 0)
+        (void)proxy_server_reply(transaction, 100, PROXY_TEXT("Giving a try"), (iso_str){NULL, 0});
+    const iso_edits *edits = context->edits;
+    if (!proxy_route_branch(context, transaction, &edits))
+        return 0;
+    proxy_plan plan;
+    code = proxy_plan_request(worker, &transaction->request, edits, transaction->listener, &plan);
+    if (code != 0)
+        return code;
+    plan.record_route = context->record_route;
+    return proxy_client_start(transaction, &plan);
+}
+
+/* ---- replies ---- */
+
+static void
+cancel_others(proxy_transaction *transaction, const proxy_branch *but)
+{
+    for (int i = 0; i < transaction->branch_count; i++) {
+        if (transaction->branches[i] != but)
+            proxy_client_cancel(transaction->branches[i]);
+    }
+}
+
+static void
+pass(proxy_transaction *transaction, const proxy_view *reply)
+{
+    proxy_patches patches;
+    patches.count = 0;
+    patches.used = 0;
+    proxy_patch_pop_via(&patches, reply);
+    proxy_writer to = proxy_out_begin(transaction->worker);
+    proxy_patches_apply(&patches, reply, &to);
+    (void)proxy_server_pass(transaction, reply->status, &to);
+}
+
+void
+proxy_relay_pass(proxy_branch *branch, const proxy_view *reply, const iso_edits *edits)
+{
+    proxy_transaction *transaction = branch->transaction;
+    const proxy_view *view = proxy_apply_edits(transaction->worker, reply, edits);
+    pass(transaction, view != NULL ? view : reply);
+    if (reply->status >= 200)
+        cancel_others(transaction, branch); /* RFC 3261 16.7 step 10 */
+}
+
+/* RFC 3261 16.7 step 6: a 6xx before all, else the lowest class, the first of it. */
+static int
+rank_of(int code)
+{
+    return code >= 600 ? 0 : code / 100;
+}
+
+static proxy_branch *
+best_branch(const proxy_transaction *transaction)
+{
+    proxy_branch *best = NULL;
+    for (int i = 0; i < transaction->branch_count; i++) {
+        proxy_branch *branch = transaction->branches[i];
+        if (branch->code < 200)
+            return NULL; /* this one may still bring better */
+        if (best == NULL || rank_of(branch->code) < rank_of(best->code))
+            best = branch;
+    }
+    return best;
+}
+
+static void
+answer_best(proxy_transaction *transaction, const proxy_branch *best)
+{
+    proxy_view *view = &transaction->worker->edited;
+    iso_msg msg;
+    int reply;
+    if (best->reply.n > 0 && iso_msg_init(&msg, best->reply.p, best->reply.n) == 0 &&
+        proxy_view_read(view, &msg, &reply) == NULL)
+        pass(transaction, view);
+    else
+        (void)proxy_server_reply(transaction, best->code, proxy_reason(best->code), (iso_str){NULL, 0});
+}
+
+void
+proxy_relay_ended(proxy_branch *branch)
+{
+    proxy_transaction *transaction = branch->transaction;
+    if (branch->code >= 600)
+        cancel_others(transaction, branch); /* RFC 3261 16.7 step 5 */
+    proxy_branch *best = best_branch(transaction);
+    if (best == NULL || transaction->state > PROXY_SERVER_PROCEEDING)
+        return;
+    if (!transaction->cancelled && proxy_route_failure(best))
+        return;
+    answer_best(transaction, best);
+}
+
+void
+proxy_relay_cancel(proxy_transaction *transaction)
+{
+    transaction->cancelled = 1;
+    cancel_others(transaction, NULL);
+}

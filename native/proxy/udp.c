@@ -1,0 +1,147 @@
+/* udp.c: the datagrams of one worker. One socket of each UDP listener, bound with SO_REUSEPORT, so the kernel spreads
+ * peers over the workers; many datagrams in one system call each way. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "proxy.h"
+
+/* Datagrams lie at a distance that is no power of 2: else each would use the same few lines of the cache. */
+#define STRIDE (PROXY_MAX_MESSAGE + 1 + 64 * 5)
+#define ROUNDS 8 /* full batches taken before timers and other sockets have their turn */
+
+typedef struct udp_socket {
+    int fd; /* -1: this listener is TCP */
+    int count;
+    struct mmsghdr headers[PROXY_BATCH];
+    struct iovec parts[PROXY_BATCH];
+    struct sockaddr_storage names[PROXY_BATCH];
+} udp_socket;
+
+struct proxy_udp {
+    int count;
+    char *buffers;
+    struct mmsghdr headers[PROXY_BATCH]; /* of what is received, any socket */
+    struct iovec parts[PROXY_BATCH];
+    struct sockaddr_storage names[PROXY_BATCH];
+    udp_socket sockets[];
+};
+
+static void
+prepare(proxy_udp *udp)
+{
+    for (int i = 0; i < PROXY_BATCH; i++) {
+        udp->parts[i] = (struct iovec){udp->buffers + (size_t)i * STRIDE, PROXY_MAX_MESSAGE};
+        udp->headers[i].msg_hdr = (struct msghdr){
+            .msg_name = &udp->names[i],
+            .msg_namelen = sizeof udp->names[i],
+            .msg_iov = &udp->parts[i],
+            .msg_iovlen = 1,
+        };
+    }
+}
+
+int
+proxy_udp_open(proxy_worker *worker, iso_error *err)
+{
+    isoproxy *proxy = worker->proxy;
+    proxy_udp *udp = calloc(1, sizeof *udp + (size_t)proxy->listener_count * sizeof(udp_socket));
+    worker->udp = udp;
+    if (udp == NULL || (udp->buffers = malloc((size_t)PROXY_BATCH * STRIDE)) == NULL)
+        return ISO_ENOMEM;
+    udp->count = proxy->listener_count;
+    prepare(udp);
+    for (int i = 0; i < udp->count; i++)
+        udp->sockets[i].fd = -1;
+    for (int i = 0; i < udp->count; i++) {
+        const iso_address *address = &proxy->listeners[i].address;
+        if (address->protocol != ISO_PROTOCOL_UDP)
+            continue;
+        int fd = udp->sockets[i].fd = proxy_bind(address, SOCK_DGRAM, 1);
+        if (fd < 0 || proxy_worker_watch(worker, fd, EPOLLIN, PROXY_EVENT_UDP, (uint32_t)i, EPOLL_CTL_ADD) < 0) {
+            snprintf(err->message, sizeof err->message, "udp:%s: %m", proxy->listeners[i].sent_by);
+            return err->code = ISO_ECONFIG;
+        }
+    }
+    return 0;
+}
+
+void
+proxy_udp_close(proxy_worker *worker)
+{
+    proxy_udp *udp = worker->udp;
+    if (udp == NULL)
+        return;
+    for (int i = 0; i < udp->count; i++) {
+        if (udp->sockets[i].fd >= 0)
+            close(udp->sockets[i].fd);
+    }
+    free(udp->buffers);
+    free(udp);
+    worker->udp = NULL;
+}
+
+void
+proxy_udp_receive(proxy_worker *worker, int listener)
+{
+    proxy_udp *udp = worker->udp;
+    int n = PROXY_BATCH;
+    for (int round = 0; round < ROUNDS && n == PROXY_BATCH; round++) {
+        n = recvmmsg(udp->sockets[listener].fd, udp->headers, PROXY_BATCH, MSG_DONTWAIT, NULL);
+        for (int i = 0; i < n; i++) {
+            struct msghdr *header = &udp->headers[i].msg_hdr;
+            iso_address source;
+            proxy_from_system(header->msg_name, ISO_PROTOCOL_UDP, &source);
+            header->msg_namelen = sizeof udp->names[i];
+            if (udp->headers[i].msg_len > 0 && !(header->msg_flags & MSG_TRUNC))
+                proxy_receive(worker, udp->parts[i].iov_base, udp->headers[i].msg_len, &source, listener, 0);
+        }
+        proxy_out_flush(worker); /* replies leave now: their peers wait */
+    }
+}
+
+/* ---- sending ---- */
+
+/* What the kernel can not take is lost, as on the way; a refusal for one address must not stop the others. */
+static void
+flush(proxy_worker *worker, udp_socket *socket)
+{
+    int at = 0;
+    while (at < socket->count) {
+        int n = sendmmsg(socket->fd, socket->headers + at, (unsigned)(socket->count - at), MSG_DONTWAIT);
+        if (n <= 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            proxy_count(worker, dropped);
+        at += n > 0 ? n : 1;
+    }
+    socket->count = 0;
+}
+
+void
+proxy_udp_flush(proxy_worker *worker)
+{
+    for (int i = 0; i < worker->udp->count; i++) {
+        if (worker->udp->sockets[i].count > 0)
+            flush(worker, &worker->udp->sockets[i]);
+    }
+}
+
+void
+proxy_udp_queue(proxy_worker *worker, const proxy_target *target, iso_str octets)
+{
+    udp_socket *socket = &worker->udp->sockets[target->listener];
+    int i = socket->count++;
+    socket->parts[i] = (struct iovec){(void *)octets.p, octets.n};
+    socket->headers[i].msg_hdr = (struct msghdr){
+        .msg_name = &socket->names[i],
+        .msg_namelen = proxy_to_system(&target->address, &socket->names[i]),
+        .msg_iov = &socket->parts[i],
+        .msg_iovlen = 1,
+    };
+    if (socket->count == PROXY_BATCH)
+        flush(worker, socket);
+}
