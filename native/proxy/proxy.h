@@ -174,7 +174,7 @@ typedef struct proxy_branch_id {
     int branch;
     int listener;        /* stateless: where the request came in */
     uint32_t connection; /* stateless: where the request came in, 0: a datagram */
-    uint64_t hash;       /* stateful: what loop detection compares (RFC 3261 16.3 step 4) */
+    uint64_t hash;       /* what makes it unique; read back of a stateful one only */
 } proxy_branch_id;
 size_t proxy_branch_write(const isoproxy *proxy, const proxy_branch_id *id, char text[PROXY_BRANCH_TEXT]);
 /* 1 if the text is a branch of this proxy. */

@@ -1,1 +1,147 @@
-int main(void){return 0;}
+/* test_proxy_table.c: the transaction table: keys (RFC 3261 17.2.3), ids that are used again, its bound, branches. */
+#include <stdlib.h>
+
+#include "proxy.h"
+#include "test.h"
+
+enum { MOST = 1000 };
+
+static isoproxy proxy;
+static proxy_worker worker;
+
+static void
+open_table(void)
+{
+    isoproxy_config_init(&proxy.config);
+    proxy.config.transactions = MOST;
+    proxy.secret[0] = 1234567;
+    proxy.secret[1] = 7654321;
+    proxy.instance = 0xabcdef01;
+    proxy.worker_count = 3;
+    proxy.listener_count = 2;
+    worker = (proxy_worker){.proxy = &proxy, .number = 2, .now = 1000};
+    proxy_wheel_init(&worker.wheel, worker.now);
+    CHECK_INT(proxy_table_open(&worker), 0);
+}
+
+static proxy_view *
+request(proxy_view *view, const char *method, const char *branch, const char *to_tag)
+{
+    static char texts[4][2048]; /* views borrow them */
+    static int next;
+    char *text = texts[next++ % 4];
+    iso_msg msg;
+    int reply;
+    snprintf(text, sizeof texts[0],
+             "%s sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060%s%s\r\nFrom: <sip:a@h>;tag=1\r\n"
+             "To: <sip:b@h>%s%s\r\nCall-ID: c@h\r\nCSeq: 1 %s\r\n\r\n",
+             method, branch[0] ? ";branch=" : "", branch, to_tag[0] ? ";tag=" : "", to_tag, method);
+    iso_msg_init(&msg, text, strlen(text));
+    iso_address_parse(&msg.source, "192.0.2.1", 9, 5060);
+    CHECK(proxy_view_read(view, &msg, &reply) == NULL);
+    return view;
+}
+
+static void
+end(proxy_transaction *transaction)
+{
+    transaction->state = PROXY_SERVER_TERMINATED;
+    proxy_transaction_settle(transaction);
+}
+
+static void
+test_keys(void)
+{
+    static const char *const branches[] = {"z9hG4bKone", "old", ""};
+    proxy_view view;
+    for (size_t i = 0; i < 3; i++) {
+        open_table();
+        const char *branch = branches[i];
+        proxy_transaction *invite = proxy_transaction_new(&worker, request(&view, "INVITE", branch, ""), 0, 0);
+        proxy_transaction *options = proxy_transaction_new(&worker, request(&view, "OPTIONS", branch, ""), 0, 0);
+        CHECK(proxy_transaction_find(&worker, request(&view, "INVITE", branch, ""), 0) == invite);
+        CHECK(proxy_transaction_find(&worker, request(&view, "ACK", branch, "theirs"), 1) == invite);
+        CHECK(proxy_transaction_find(&worker, request(&view, "CANCEL", branch, ""), 1) == invite);
+        CHECK(proxy_transaction_find(&worker, request(&view, "OPTIONS", branch, ""), 0) == options);
+        CHECK(proxy_transaction_find(&worker, request(&view, "BYE", branch, ""), 0) == NULL);
+        CHECK(proxy_transaction_find(&worker, request(&view, "INVITE", "z9hG4bKother", ""), 0) == NULL);
+        end(invite);
+        CHECK(proxy_transaction_find(&worker, request(&view, "INVITE", branch, ""), 0) == NULL);
+        CHECK(proxy_transaction_find(&worker, request(&view, "OPTIONS", branch, ""), 0) == options);
+        proxy_table_close(&worker);
+    }
+}
+
+static void
+test_the_bound(void)
+{
+    proxy_view view;
+    char branch[32];
+    proxy_transaction *all[MOST];
+    open_table();
+    for (int i = 0; i < MOST; i++) {
+        snprintf(branch, sizeof branch, "z9hG4bK%d", i);
+        all[i] = proxy_transaction_new(&worker, request(&view, "INVITE", branch, ""), 0, 0);
+        CHECK(all[i] != NULL && proxy_transaction_by_id(&worker, all[i]->id) == all[i]);
+    }
+    CHECK(proxy_transaction_new(&worker, request(&view, "INVITE", "z9hG4bKmore", ""), 0, 0) == NULL);
+    CHECK_INT(worker.counters.overload, 1);
+    uint32_t id = all[500]->id;
+    end(all[500]);
+    CHECK(proxy_transaction_by_id(&worker, id) == NULL);
+    proxy_transaction *again = proxy_transaction_new(&worker, request(&view, "INVITE", "z9hG4bKmore", ""), 0, 0);
+    CHECK(again != NULL && again->id != id); /* a late reply to the old one must not reach the new one */
+    CHECK(proxy_transaction_by_id(&worker, id) == NULL);
+    CHECK_INT(proxy_table_count(&worker), MOST);
+    proxy_table_close(&worker);
+}
+
+static void
+test_held_ones_stay(void)
+{
+    proxy_view view;
+    open_table();
+    proxy_transaction *held = proxy_transaction_new(&worker, request(&view, "INVITE", "z9hG4bKheld", ""), 0, 0);
+    held->users = 1;
+    end(held);
+    CHECK_INT(proxy_table_count(&worker), 1);
+    CHECK_TEXT(held->request.call_id.p, held->request.call_id.n, "c@h"); /* its own octets */
+    held->users = 0;
+    proxy_transaction_settle(held);
+    CHECK_INT(proxy_table_count(&worker), 0);
+    proxy_table_close(&worker);
+}
+
+static void
+test_branches(void)
+{
+    static const proxy_branch_id ids[] = {
+        {.stateful = 1, .worker = 3, .slot = 0xfff00001, .branch = 15, .hash = 0x89abcdef},
+        {.stateful = 0, .worker = 0, .listener = 1, .connection = 0, .hash = 0x0123456789abcdef},
+        {.stateful = 0, .worker = 2, .listener = 0, .connection = 0xffff0001, .hash = 1},
+    };
+    char text[PROXY_BRANCH_TEXT];
+    proxy_branch_id back;
+    open_table();
+    for (size_t i = 0; i < 3; i++) {
+        size_t n = proxy_branch_write(&proxy, &ids[i], text);
+        CHECK(n <= sizeof text);
+        CHECK(proxy_branch_read(&proxy, (iso_str){text, n}, &back));
+        CHECK(back.stateful == ids[i].stateful && back.worker == ids[i].worker && back.slot == ids[i].slot &&
+              back.branch == ids[i].branch && back.listener == ids[i].listener &&
+              back.connection == ids[i].connection && (!back.stateful || back.hash == ids[i].hash));
+        for (size_t cut = 0; cut < n; cut++)
+            CHECK(!proxy_branch_read(&proxy, (iso_str){text, cut}, &back));
+        text[10] ^= 1; /* of another proxy */
+        CHECK(!proxy_branch_read(&proxy, (iso_str){text, n}, &back));
+    }
+    size_t n = proxy_branch_write(&proxy, &(proxy_branch_id){.stateful = 1, .worker = 4}, text);
+    CHECK(!proxy_branch_read(&proxy, (iso_str){text, n}, &back)); /* there is no such worker */
+    proxy_table_close(&worker);
+}
+
+int
+main(int argc, char **argv)
+{
+    TEST_MAIN(argc, argv, TEST(test_keys), TEST(test_the_bound), TEST(test_held_ones_stay), TEST(test_branches));
+}
