@@ -32,7 +32,7 @@ lint: ## ruff, clang-format, codespell, and the rules of the house
 
 types: ## mypy --strict over the package, and its stubs against the built module
 	@venv=$$(tools/setup types) && export PATH="$$venv/bin:$$PATH" && \
-	mypy && stubtest isoexec._native
+	mypy && stubtest isoexec._native isoexec._proxy
 
 check-house: ## who may include whom, sizes, documented functions
 	@venv=$$(tools/setup --no-build) && "$$venv/bin/python" tools/check_house.py

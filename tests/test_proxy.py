@@ -260,9 +260,7 @@ def test_a_port_that_is_taken(program: str) -> None:
     """SO_REUSEPORT would let two proxies share it, and each lose calls."""
     with running(program, "-w", "1") as proxy:
         host, port = proxy.addresses["udp", 4]
-        ended = run(
-            [*command(program), "-w", "1", "--listen", f"udp:{host}:{port}", str(HANDLER)]
-        )
+        ended = run([*command(program), "-w", "1", "--listen", f"udp:{host}:{port}", str(HANDLER)])
         assert ended.code == 3
         assert "can not be listened on" in ended.err
 

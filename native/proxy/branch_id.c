@@ -26,7 +26,11 @@ proxy_branch_write(const isoproxy *proxy, const proxy_branch_id *id, char text[P
 int
 proxy_branch_read(const isoproxy *proxy, iso_str text, proxy_branch_id *id)
 {
-    enum { HEAD = sizeof COOKIE - 1, STATEFUL = HEAD + 8 + 1 + 2 + 8 + 2 + 8, STATELESS = HEAD + 8 + 1 + 2 + 2 + 8 + 16 };
+    enum {
+        HEAD = sizeof COOKIE - 1,
+        STATEFUL = HEAD + 8 + 1 + 2 + 8 + 2 + 8,
+        STATELESS = HEAD + 8 + 1 + 2 + 2 + 8 + 16
+    };
     if (text.n < STATEFUL || memcmp(text.p, COOKIE, HEAD) != 0 || proxy_read_hex(text.p + HEAD, 8) != proxy->instance)
         return 0;
     const char *p = text.p + HEAD + 8;

@@ -116,9 +116,9 @@ isoproxy_config_set(isoproxy_config *config, const char *name, const char *text,
             memcpy(member, &text, sizeof text);
         } else {
             int choice = strcmp(setting->type, "choice") == 0;
-            int64_t value = choice                                  ? read_choice(setting->choices, text)
+            int64_t value = choice                               ? read_choice(setting->choices, text)
                             : strcmp(setting->type, "time") == 0 ? read_time(text)
-                                                                    : read_int(text);
+                                                                 : read_int(text);
             if (choice ? value < 0 : value < setting->min || value > setting->max)
                 return fail(err, name, text, setting->range_text);
             int number = (int)value;

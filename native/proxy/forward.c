@@ -47,8 +47,7 @@ route_uri(const isoproxy *proxy, proxy_plan *plan)
     uint32_t cursor = 0;
     iso_str rest = {NULL, 0}, element, none = {NULL, 0};
     iso_uri uri;
-    if (plan->view->first_route < 0 ||
-        !proxy_next_element(plan->view, PROXY_TEXT("Route"), &cursor, &rest, &element))
+    if (plan->view->first_route < 0 || !proxy_next_element(plan->view, PROXY_TEXT("Route"), &cursor, &rest, &element))
         return none;
     iso_str first = proxy_header_uri(element);
     if (iso_uri_parse(first, &uri) < 0 || !proxy_is_own(proxy, uri.host, uri.port))

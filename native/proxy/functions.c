@@ -196,7 +196,7 @@ fn_t_on_branch(proxy_context *context, const arguments *given)
     X(t_on_branch, "s", IN_REQUEST | IN_FAILURE)                                                                       \
     X(t_on_failure, "s", IN_REQUEST | IN_FAILURE)                                                                      \
     X(t_on_reply, "s", IN_REQUEST | IN_FAILURE)                                                                        \
-    X(t_relay, "", IN_REQUEST | IN_FAILURE)                                                                         \
+    X(t_relay, "", IN_REQUEST | IN_FAILURE)                                                                            \
     X(t_reply, "v|s", IN_REQUEST | IN_FAILURE)
 
 #define FUNCTION_ROW(name, signature, routes) {#name, signature, routes, fn_##name},

@@ -57,8 +57,8 @@ proxy_inbox_push(proxy_inbox *inbox, const iso_msg *msg, int listener, uint32_t 
     proxy_parcel *top = atomic_load_explicit(&inbox->top, memory_order_relaxed);
     do
         parcel->next = top;
-    while (!atomic_compare_exchange_weak_explicit(&inbox->top, &top, parcel, memory_order_release,
-                                                  memory_order_relaxed));
+    while (
+        !atomic_compare_exchange_weak_explicit(&inbox->top, &top, parcel, memory_order_release, memory_order_relaxed));
     if (top == NULL)
         proxy_inbox_wake(inbox);
     return 0;

@@ -80,10 +80,12 @@ void isoproxy_free(isoproxy *proxy);
 void isoproxy_notify(const char *text);
 
 /* Counters since the start, added up over the workers while they run. */
+/* clang-format off */
 #define ISOPROXY_COUNTERS(X)                                                                                           \
     X(received_requests) X(received_replies) X(sent_requests) X(sent_replies) X(malformed) X(retransmitted)            \
-    X(handed_over) X(dropped) X(transactions) X(transactions_open) X(connections) X(connections_open) X(handler_failed) \
-    X(overload)
+    X(handed_over) X(dropped) X(transactions) X(transactions_open) X(connections) X(connections_open)                  \
+    X(handler_failed) X(overload)
+/* clang-format on */
 typedef struct isoproxy_stats {
 #define ISOPROXY_COUNTER_MEMBER(name) uint64_t name;
     ISOPROXY_COUNTERS(ISOPROXY_COUNTER_MEMBER)

@@ -242,8 +242,8 @@ queue(proxy_connection *connection, iso_str octets)
         connection->output_at = 0;
     }
     if (waiting + octets.n > connection->output_size) {
-        size_t size = connection->output_size * 2 > waiting + octets.n ? connection->output_size * 2
-                                                                       : waiting + octets.n;
+        size_t size =
+            connection->output_size * 2 > waiting + octets.n ? connection->output_size * 2 : waiting + octets.n;
         char *output = realloc(connection->output, size);
         if (output == NULL)
             return ISO_ENOMEM;

@@ -42,7 +42,7 @@ proxy_same(iso_str a, iso_str b)
 static inline int
 proxy_equal(iso_str a, iso_str b)
 {
-    return a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
 static inline iso_str
@@ -98,7 +98,7 @@ typedef struct proxy_writer {
 static inline void
 proxy_put(proxy_writer *to, iso_str text)
 {
-    if (text.n <= to->size && to->n <= to->size - text.n)
+    if (text.n > 0 && text.n <= to->size && to->n <= to->size - text.n)
         memcpy(to->p + to->n, text.p, text.n);
     to->n += text.n;
 }

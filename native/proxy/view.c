@@ -102,8 +102,8 @@ proxy_via_read(const char *data, iso_str value, proxy_via *via)
 {
     iso_str rest = skip_blanks(value), name, version;
     *via = (proxy_via){.start = (uint32_t)(rest.p - data)};
-    if (!take_token(&rest, '/', &name) || !take_token(&rest, '/', &version) ||
-        !proxy_same(name, PROXY_TEXT("SIP")) || !proxy_equal(version, PROXY_TEXT("2.0")))
+    if (!take_token(&rest, '/', &name) || !take_token(&rest, '/', &version) || !proxy_same(name, PROXY_TEXT("SIP")) ||
+        !proxy_equal(version, PROXY_TEXT("2.0")))
         return 0;
     size_t n = 0;
     while (n < rest.n && !proxy_is_blank(rest.p[n]))
@@ -195,31 +195,37 @@ set_row(int32_t *slot, int32_t row)
         *slot = row;
 }
 
+static void
+note_compact(proxy_view *view, int32_t row, char name, iso_str value)
+{
+    switch (proxy_lower(name)) {
+    case 'v':
+        set_row(&view->first_via, row);
+        break;
+    case 'f':
+        set_first(&view->from, value);
+        break;
+    case 't':
+        set_first(&view->to, value);
+        break;
+    case 'i':
+        set_first(&view->call_id, value);
+        break;
+    case 'l':
+        set_first(&view->content_length, value);
+        break;
+    default:
+        break;
+    }
+}
+
 /* One row: by the length of its name, then by the name. Rows that a proxy does not read cost one branch. */
 static void
 note_row(proxy_view *view, int32_t row, iso_str name, iso_str value)
 {
     switch (name.n) {
     case 1:
-        switch (proxy_lower(name.p[0])) {
-        case 'v':
-            set_row(&view->first_via, row);
-            break;
-        case 'f':
-            set_first(&view->from, value);
-            break;
-        case 't':
-            set_first(&view->to, value);
-            break;
-        case 'i':
-            set_first(&view->call_id, value);
-            break;
-        case 'l':
-            set_first(&view->content_length, value);
-            break;
-        default:
-            break;
-        }
+        note_compact(view, row, name.p[0], value);
         break;
     case 2:
         if (proxy_same(name, PROXY_TEXT("To")))

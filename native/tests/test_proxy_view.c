@@ -68,9 +68,18 @@ test_vias(void)
         {"SIP/2.0/TLS [2001:db8::1]:5061;branch=b;received=192.0.2.2", "2001:db8::1", "b", 5061, 0},
         {"sip/2.0/udp h;branch=b,SIP/2.0/UDP k", "h", "b", 0, 1},
     };
-    static const char *const bad[] = {"", "SIP", "SIP/2.0", "SIP/2.0/UDP", "SIP/3.0/UDP h", "SIP/2.0/UDP [::1",
-                                      "SIP/2.0/UDP h:", "SIP/2.0/UDP h:0", "SIP/2.0/UDP h:99999", "SIP/2.0/UDP h h2",
-                                      "HTTP/2.0/UDP h", "SIP/2.0/UDP ;branch=b"};
+    static const char *const bad[] = {"",
+                                      "SIP",
+                                      "SIP/2.0",
+                                      "SIP/2.0/UDP",
+                                      "SIP/3.0/UDP h",
+                                      "SIP/2.0/UDP [::1",
+                                      "SIP/2.0/UDP h:",
+                                      "SIP/2.0/UDP h:0",
+                                      "SIP/2.0/UDP h:99999",
+                                      "SIP/2.0/UDP h h2",
+                                      "HTTP/2.0/UDP h",
+                                      "SIP/2.0/UDP ;branch=b"};
     proxy_via via;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         CHECK(proxy_via_read(good[i].text, proxy_text_of(good[i].text), &via));
@@ -116,7 +125,8 @@ static void
 test_patches(void)
 {
     int reply;
-    CHECK(read_text(START "Route: <sip:p1;lr>, <sip:p2;lr>\r\n" VIA PEOPLE "Max-Forwards: 70\r\n" REST, &reply) == NULL);
+    CHECK(read_text(START "Route: <sip:p1;lr>, <sip:p2;lr>\r\n" VIA PEOPLE "Max-Forwards: 70\r\n" REST, &reply) ==
+          NULL);
     patched(proxy_patch_hops);
     CHECK(strstr(out, "\r\nMax-Forwards: 69\r\n") != NULL);
     patched(proxy_patch_received);
@@ -159,8 +169,8 @@ test_reply(void)
                               "From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n" REST,
                     &reply) == NULL);
     proxy_writer to = {out, 0, sizeof out};
-    proxy_build_reply(&to, &view, 404, proxy_reason(404), PROXY_TEXT("T"), (iso_str){NULL, 0},
-                      PROXY_TEXT("X-A: 1\r\n"), (iso_str){NULL, 0});
+    proxy_build_reply(&to, &view, 404, proxy_reason(404), PROXY_TEXT("T"), (iso_str){NULL, 0}, PROXY_TEXT("X-A: 1\r\n"),
+                      (iso_str){NULL, 0});
     CHECK_TEXT(out, to.n,
                "SIP/2.0 404 Not Found\r\n"
                "Via: SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bK1;rport=4000;received=192.0.2.1\r\n"

@@ -23,7 +23,9 @@ type Address = tuple[str, int]
 
 
 def isoproxy_path() -> Path:
-    """The stand-alone proxy of the C test build of this Python."""
+    """The stand-alone proxy: ISOEXEC_ISOPROXY, else that of the C test build of this Python."""
+    if named := os.environ.get("ISOEXEC_ISOPROXY"):
+        return Path(named)
     version = ".".join(map(str, sys.version_info[:3]))
     path = CHECKOUT / f"build/dev-{version}/native/isoproxy"
     if not path.exists():
@@ -205,5 +207,3 @@ class Peer:
 
     def __exit__(self, *_: object) -> None:
         self.socket.close()
-
-
