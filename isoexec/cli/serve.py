@@ -125,6 +125,11 @@ class Proxy:
         return stuck[0]
 
 
+def reload_handler() -> None:
+    """SIGHUP. The engine has no reload: the old code goes on, and the operator is told."""
+    click.echo("this build can not reload a handler: it goes on with the old code", err=True)
+
+
 def wait_for_end(proxy: Proxy) -> int:
     """Handles signals until one ends the proxy; which."""
     while (number := signal.sigwait(SIGNALS)) not in (signal.SIGTERM, signal.SIGINT):
@@ -133,7 +138,7 @@ def wait_for_end(proxy: Proxy) -> int:
                 " ".join(f"{key}={value}" for key, value in proxy.statistics().items()), err=True
             )
         else:
-            click.echo("this build can not reload a handler", err=True)
+            reload_handler()
     return number
 
 

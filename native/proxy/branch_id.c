@@ -88,7 +88,7 @@ proxy_request_hash(const isoproxy *proxy, const proxy_view *view)
         return proxy_hash(proxy, hash, via->branch);
     /* RFC 2543: To tag left out, since the ACK of a final reply has one that its INVITE had not. */
     hash = proxy_hash(proxy, hash, view->call_id);
-    hash = proxy_hash(proxy, hash ^ view->cseq_number, view->from_tag);
+    hash = proxy_hash(proxy, hash ^ view->cseq_number, proxy_tag_of(view->from));
     return proxy_hash(proxy, hash, view->ruri);
 }
 

@@ -136,6 +136,13 @@ print_statistics(const isoproxy *proxy)
 #undef PRINT
 }
 
+/* SIGHUP. The engine of this library has no reload: the old code goes on, and the operator is told. */
+static void
+reload_handler(void)
+{
+    fprintf(stderr, "isoproxy: this build can not reload a handler: it goes on with the old code\n");
+}
+
 static void *
 end_proxy(void *argument)
 {
@@ -154,8 +161,8 @@ serve(isoproxy *proxy, int graceful_ms, const sigset_t *signals)
     while (sigwait(signals, &signal_number) == 0 && signal_number != SIGTERM && signal_number != SIGINT) {
         if (signal_number == SIGUSR2)
             print_statistics(proxy);
-        else /* SIGHUP */
-            fprintf(stderr, "isoproxy: this build can not reload a handler\n");
+        else
+            reload_handler();
     }
     isoproxy_notify("STOPPING=1");
     if (signal_number == SIGINT)

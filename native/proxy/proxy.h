@@ -191,6 +191,9 @@ iso_str proxy_tag(const isoproxy *proxy, const proxy_view *view, char text[PROXY
 
 /* Where the reply to a request goes that arrived (RFC 3261 18.2.2, RFC 3581). */
 void proxy_reply_target(const proxy_view *request, int listener, uint32_t connection, proxy_target *out);
+/* The row "Retry-After: SECONDS" of a 503 (RFC 3261 20.33). */
+#define PROXY_RETRY_TEXT 48
+iso_str proxy_retry_after(const isoproxy *proxy, char text[PROXY_RETRY_TEXT]);
 /* A reply without a transaction. `rows`: more header rows. */
 int proxy_reply_stateless(proxy_worker *worker, const proxy_view *request, int listener, uint32_t connection, int code,
                           iso_str reason, iso_str rows);

@@ -108,7 +108,8 @@ drained(proxy_worker *worker, int listener, uint32_t connection)
     if (atomic_load_explicit(&worker->proxy->stopping, memory_order_relaxed) == PROXY_SERVING ||
         view->to_tag.p != NULL || view->method == ISO_METHOD_ACK || view->method == ISO_METHOD_CANCEL)
         return 0;
-    refuse(worker, listener, connection, 503, proxy_reason(503), PROXY_TEXT("Retry-After: 5\r\n"));
+    char memory[PROXY_RETRY_TEXT];
+    refuse(worker, listener, connection, 503, proxy_reason(503), proxy_retry_after(worker->proxy, memory));
     return 1;
 }
 

@@ -41,10 +41,9 @@ static void
 refuse(proxy_context *context, int code)
 {
     if (code == 503) {
+        char memory[PROXY_RETRY_TEXT];
         proxy_writer rows = {context->reply_rows, context->reply_rows_n, sizeof context->reply_rows};
-        proxy_put_text(&rows, "Retry-After: ");
-        proxy_put_number(&rows, (uint64_t)context->worker->proxy->config.retry_after / 1000);
-        proxy_put_text(&rows, "\r\n");
+        proxy_put(&rows, proxy_retry_after(context->worker->proxy, memory));
         if (rows.n <= rows.size)
             context->reply_rows_n = rows.n;
     }

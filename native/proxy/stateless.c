@@ -13,6 +13,16 @@ proxy_reply_target(const proxy_view *request, int listener, uint32_t connection,
         (void)proxy_address_of(&out->address, via->maddr, out->address.port, ISO_PROTOCOL_UDP);
 }
 
+iso_str
+proxy_retry_after(const isoproxy *proxy, char text[PROXY_RETRY_TEXT])
+{
+    proxy_writer to = {text, 0, PROXY_RETRY_TEXT};
+    proxy_put_text(&to, "Retry-After: ");
+    proxy_put_number(&to, (uint64_t)proxy->config.retry_after / 1000);
+    proxy_put_text(&to, "\r\n");
+    return proxy_written(&to);
+}
+
 int
 proxy_reply_stateless(proxy_worker *worker, const proxy_view *request, int listener, uint32_t connection, int code,
                       iso_str reason, iso_str rows)

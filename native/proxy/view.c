@@ -39,7 +39,8 @@ take_sent_by(iso_str *rest, proxy_via *via)
         via->host = (iso_str){rest->p + 1, (size_t)(close - rest->p) - 1};
         n = (size_t)(close - rest->p) + 1;
     } else {
-        while (n < rest->n && strchr(":;, \t\r\n", rest->p[n]) == NULL)
+        while (n < rest->n && rest->p[n] != ':' && rest->p[n] != ';' && rest->p[n] != ',' &&
+               !proxy_is_blank(rest->p[n]))
             n++;
         via->host = (iso_str){rest->p, n};
     }
@@ -160,8 +161,8 @@ proxy_header_parameters(iso_str value)
     return (iso_str){value.p + at, value.n - at};
 }
 
-static iso_str
-tag_of(iso_str value)
+iso_str
+proxy_tag_of(iso_str value)
 {
     iso_str tag = {NULL, 0}, parameters = proxy_header_parameters(value);
     if (parameters.n > 0 && iso_parameter(parameters, PROXY_TEXT("tag"), &tag))
@@ -338,8 +339,7 @@ read_values(proxy_view *view)
     iso_msg_header(&view->msg, &view->index, PROXY_TEXT("Via"), &cursor, NULL, &via);
     if (!proxy_via_read(view->msg.data, via, &view->via))
         return "Via can not be read";
-    view->from_tag = tag_of(view->from);
-    view->to_tag = tag_of(view->to);
+    view->to_tag = proxy_tag_of(view->to);
     return NULL;
 }
 

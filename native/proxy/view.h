@@ -27,7 +27,7 @@ typedef struct proxy_view {
     iso_str method_name;
     iso_str ruri;       /* of a request */
     iso_str call_id, from, to, cseq, max_forwards, content_length, proxy_require; /* values; p == NULL: absent */
-    iso_str from_tag, to_tag;
+    iso_str to_tag;
     uint32_t cseq_number;
     int hops;           /* Max-Forwards, -1: absent */
     int32_t first_via, first_route, first_record_route, first_max_forwards; /* number of the row, -1: none */
@@ -44,6 +44,8 @@ const char *proxy_view_read(proxy_view *view, const iso_msg *msg, int *reply_out
 int proxy_via_read(const char *data, iso_str value, proxy_via *out);
 /* The parameters behind a From, To, Contact or Route value, for iso_parameter. */
 iso_str proxy_header_parameters(iso_str value);
+/* The tag of a From or To value, absent without one. */
+iso_str proxy_tag_of(iso_str value);
 /* The URI of such a value: what is inside <>, or the text up to the parameters. */
 iso_str proxy_header_uri(iso_str value);
 /* Takes the next Route (or other) element: *cursor as in iso_msg_header, *rest the remainder of the current row.

@@ -44,7 +44,8 @@ test_values(void)
     int reply;
     CHECK(read_text(START VIA "v: SIP/2.0/TCP h2\r\nMax-Forwards: 9\r\n" PEOPLE REST, &reply) == NULL);
     CHECK_TEXT(view.call_id.p, view.call_id.n, "c@h");
-    CHECK_TEXT(view.from_tag.p, view.from_tag.n, "yes");
+    iso_str tag = proxy_tag_of(view.from);
+    CHECK_TEXT(tag.p, tag.n, "yes");
     CHECK_TEXT(view.to_tag.p, view.to_tag.n, "to");
     CHECK_TEXT(view.via.host.p, view.via.host.n, "192.0.2.9");
     CHECK_TEXT(view.via.branch.p, view.via.branch.n, "z9hG4bK1");
