@@ -239,6 +239,37 @@ def test_term_waits_for_transactions(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+def test_term_with_a_stuck_handler(program: str) -> None:
+    proxy = Proxy(program, "-w", "2", "--graceful-timeout", "0.2")
+    with agent(proxy) as caller:
+        caller.send(caller.request("OPTIONS", "X-Mode: stuck"))
+        assert caller.silent()
+    code, err = proxy.stop(signal.SIGTERM)
+    assert code == 1
+    assert "1 workers are stuck in a handler" in err or "1 ranks were stuck" in err
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_no_descriptor_left(program: str) -> None:
+    """Peers beyond the limit are sent away; those that are there, and UDP, are served."""
+    limited = ["prlimit", "--nofile=64", *command(program)]
+    proxy = Proxy(limited, "-w", "1")
+    peers: list[Peer] = []
+    try:
+        peers.extend(agent(proxy, "tcp") for _ in range(80))
+        peers[0].send(peers[0].request("OPTIONS", "X-Mode: reply"))
+        assert peers[0].receive().code == 404
+        with agent(proxy) as caller:
+            caller.send(caller.request("OPTIONS", "X-Mode: reply"))
+            assert caller.receive().code == 404
+    finally:
+        for peer in peers:
+            peer.socket.close()
+    code, err = proxy.stop()
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [

@@ -68,8 +68,8 @@ int isoproxy_start(isoproxy **out, const isoproxy_config *config, iso_engine *en
 size_t isoproxy_address(const isoproxy *proxy, size_t i, char text[ISOPROXY_ADDRESS_TEXT]);
 
 /* Ends the proxy. New requests outside a transaction get 503; workers end when their transactions have, or
- * when grace_ms are over (0: at once). Waits until they have closed their ranks, at most grace_ms and
- * ten seconds more; returns the number of workers that are stuck in a handler. Blocks. */
+ * when grace_ms are over (0: at once). Waits a second longer for the messages that are handled, then until the ranks are
+ * closed; returns the number of workers that are stuck in a handler. Blocks. */
 int isoproxy_stop(isoproxy *proxy, int grace_ms);
 /* Makes every worker stop what isoproxy_stop waits for: the second signal. From a signal handler too. */
 void isoproxy_hurry(isoproxy *proxy);

@@ -30,7 +30,7 @@ usage(FILE *to)
 {
     fputs("usage: isoproxy [--SETTING VALUE]... HANDLER\n"
           "  --listen udp:HOST:PORT   may be given again; tcp:HOST:PORT too\n"
-          "  --graceful-timeout MS    how long SIGTERM waits for transactions (10000)\n"
+          "  --graceful-timeout SECONDS   how long SIGTERM waits for transactions (10)\n"
           "Settings of the proxy:\n",
           to);
     const iso_setting *setting;
@@ -52,7 +52,13 @@ set_option(options *given, const char *dashed, const char *text, iso_error *err)
     for (char *c = name; *c != '\0'; c++)
         *c = *c == '-' ? '_' : *c;
     if (strcmp(name, "graceful_timeout") == 0) {
-        given->graceful_ms = atoi(text);
+        char *end;
+        double seconds = strtod(text, &end);
+        if (end == text || *end != '\0' || !(seconds >= 0 && seconds <= 86400)) {
+            snprintf(err->message, sizeof err->message, "graceful_timeout must be 0 to 86400 seconds, not %s", text);
+            return err->code = ISO_ECONFIG;
+        }
+        given->graceful_ms = (int)(seconds * 1000);
         return 0;
     }
     for (size_t i = 0; (setting = isoproxy_setting_get(i)) != NULL; i++) {
@@ -209,8 +215,10 @@ main(int argc, char **argv)
     print_ready(proxy, &given);
     isoproxy_notify("READY=1");
     int stuck = serve(proxy, given.graceful_ms, &signals);
+    fflush(NULL);
+    if (stuck > 0) /* their ranks can not be ended: the engine would wait for them in vain */
+        _exit(1);
     isoproxy_free(proxy);
     int abandoned = iso_engine_destroy(engine);
-    fflush(NULL);
-    _exit(stuck > 0 || abandoned > 0 ? 1 : 0); /* a stuck worker may run on in what exit() would take down */
+    _exit(abandoned > 0); /* an abandoned rank may run on in what exit() would take down */
 }

@@ -9,7 +9,11 @@
 
 #include "proxy.h"
 
-enum { STACK = 8 << 20 }; /* Python code of a rank needs the stack of a main thread */
+enum {
+    STACK = 8 << 20,  /* Python code of a rank needs the stack of a main thread */
+    LEAVE_MS = 1000,  /* beyond the grace time: for the message that is handled */
+    CLOSE_MS = 10000,
+};
 
 /* ---- memory ---- */
 
@@ -254,8 +258,10 @@ isoproxy_stop(isoproxy *proxy, int grace_ms)
     atomic_compare_exchange_strong(&proxy->stopping, &serving, grace_ms > 0 ? PROXY_DRAINING : PROXY_STOPPING);
     if (proxy->workers != NULL)
         wake_all(proxy);
-    /* A rank that closes waits for its script's threads, as long as the engine's own grace time. */
-    if (wait_for(proxy, &proxy->ended, proxy->started, 2 * grace_ms + 10000) < 0) {
+    /* Those that do not leave their loop in time are in a handler. A rank that closes may then wait for its script's
+     * threads, as long as the engine's own grace time. */
+    if (wait_for(proxy, &proxy->left, proxy->started, grace_ms + LEAVE_MS) < 0 ||
+        wait_for(proxy, &proxy->ended, proxy->started, CLOSE_MS) < 0) {
         int stuck = proxy->started - proxy->ended;
         proxy_log_plain(proxy, ISO_LOG_ERR, "%d workers are stuck in a handler and are left behind", stuck);
         return stuck;

@@ -56,9 +56,10 @@ struct isoproxy {
     uint64_t secret[2];     /* of proxy_hash */
     uint64_t drain_until;   /* worker clock; of PROXY_DRAINING, written before it */
     _Atomic int stopping;
-    pthread_mutex_t lock;   /* guards the two counts below; start and stop only */
+    pthread_mutex_t lock;   /* guards what follows; start and stop only */
     pthread_cond_t changed;
-    int started, ended;     /* workers that serve or failed; that have closed their rank */
+    int started;            /* workers that serve, or failed to */
+    int left, ended;        /* that have left their loop; that have closed their rank */
     iso_error failure;      /* of the first worker that did not start */
 };
 

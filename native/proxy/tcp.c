@@ -5,6 +5,7 @@
  * memory. One timer a connection: idle, or not up in time. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@ struct proxy_connection {
 struct proxy_tcp {
     int count;              /* listeners */
     int open, max;
+    int spare;              /* a descriptor to give up when there is no other: to accept and close */
     uint32_t generation, next_slot;
     proxy_connection **slots;
     proxy_connection *buckets[BUCKETS];
@@ -151,6 +153,7 @@ proxy_tcp_open(proxy_worker *worker, iso_error *err)
         return ISO_ENOMEM;
     tcp->count = proxy->listener_count;
     tcp->max = proxy->config.tcp_connections;
+    tcp->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     for (int i = 0; i < tcp->count; i++)
         tcp->fds[i] = -1;
     for (int i = 0; i < tcp->count; i++) {
@@ -181,9 +184,23 @@ proxy_tcp_close(proxy_worker *worker)
         if (tcp->slots[i] != NULL)
             drop(worker, tcp->slots[i]);
     }
+    close(tcp->spare);
     free(tcp->slots);
     free(tcp);
     worker->tcp = NULL;
+}
+
+/* A peer that waits while there is no descriptor would wake the worker again and again: it is sent away. */
+static void
+send_away(proxy_worker *worker, int listener)
+{
+    proxy_tcp *tcp = worker->tcp;
+    close(tcp->spare);
+    int fd = accept(tcp->fds[listener], NULL, NULL);
+    if (fd >= 0)
+        close(fd);
+    tcp->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    proxy_count(worker, overload);
 }
 
 void
@@ -193,6 +210,8 @@ proxy_tcp_accept(proxy_worker *worker, int listener)
         struct sockaddr_storage name;
         socklen_t n = sizeof name;
         int fd = accept4(worker->tcp->fds[listener], (struct sockaddr *)&name, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+            send_away(worker, listener);
         if (fd < 0)
             return;
         iso_address peer;

@@ -189,8 +189,9 @@ proxy_worker_run(void *argument)
     tell(worker, &worker->proxy->started, &err);
     if (code == 0)
         serve(worker);
-    close_worker(worker);
     err.code = 0;
+    tell(worker, &worker->proxy->left, &err);
+    close_worker(worker);
     tell(worker, &worker->proxy->ended, &err);
     return NULL;
 }

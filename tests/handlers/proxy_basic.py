@@ -1,5 +1,7 @@
 """Routes of the proxy tests: what a request wants stands in its header X-Mode."""
 
+import time
+
 
 class Handler:
     def child_init(self, rank):
@@ -14,6 +16,8 @@ class Handler:
             return 0
         if mode == "raise":
             raise LookupError("asked for")
+        if mode == "stuck":
+            time.sleep(1000)
         if mode == "silent":
             return 0
         if mode == "refuse":

@@ -42,10 +42,11 @@ def command(program: str) -> list[str]:
 class Proxy:
     """One proxy process; its addresses by (protocol, family)."""
 
-    def __init__(self, program: str, *options: str, handler: Path = HANDLER) -> None:
-        listen = [word for address in LISTEN for word in ("--listen", address)]
+    def __init__(self, program: str | list[str], *options: str, handler: Path = HANDLER) -> None:
+        words = command(program) if isinstance(program, str) else program
+        listen = [part for address in LISTEN for part in ("--listen", address)]
         self.process = subprocess.Popen(
-            [*command(program), *listen, *options, str(handler)],
+            [*words, *listen, *options, str(handler)],
             env=environment({"PYTHONUNBUFFERED": "1"}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
