@@ -163,7 +163,7 @@ def leave_stuck(stuck: int) -> NoReturn:
 @proxy_options
 @click.option(
     "--graceful-timeout",
-    type=click.FloatRange(0),
+    type=click.FloatRange(0, 86400),
     default=GRACEFUL_SECONDS,
     show_default=True,
     metavar="SECONDS",
