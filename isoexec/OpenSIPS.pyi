@@ -187,6 +187,18 @@ class SIPMsg:
         the edits so far.
         """
 
+    def get_pseudoVar(self, format: str, /) -> str | None:
+        """The text with the host's pseudo-variables in it: ``"$fu -> $ru"``; None: there is none.
+
+        The host makes it with its function ``get_pseudoVar``. RuntimeError: the host has none.
+        """
+
+    def set_pseudoVar(self, name: str, value: str, /) -> None:
+        """Sets a pseudo-variable with the host's function ``set_pseudoVar``.
+
+        RuntimeError: the host has none, or there is no such variable, or it can not be set.
+        """
+
 @final
 class SIPRequest(SIPMsg):
     """A request: has `Method` and `RURI`. ValueError when made from a reply."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from isoexec import errors
+from isoexec import Engine, errors
 from support.host import Host
 from support.messages import request
 
@@ -269,3 +269,56 @@ def test_optional_parameters(tmp_path: Path) -> None:
             assert (result.code, result.outcome) == (-1, "raised"), arguments
             assert "function" in result.error
         assert len(seen) == len(right)
+
+
+VARIABLES = """
+class H:
+    def child_init(self, rank):
+        return 0
+
+    def get(self, msg, text):
+        value = msg.get_pseudoVar(text)
+        return msg.call_function("seen", value if value is not None else "None")
+
+    def set(self, msg, text):
+        return 1 if msg.set_pseudoVar(*text.split("=")) is None else -1
+
+def mod_init():
+    return H()
+"""
+
+
+def test_pseudo_variables_of_a_python_host(tmp_path: Path) -> None:
+    script = tmp_path / "variables.py"
+    script.write_text(VARIABLES, encoding="utf-8")
+    seen: list[str] = []
+    values = {"$ru": "sip:bob@example.org", "$odd": "caf\udce9"}
+
+    def set_variable(call: Any, name: str, value: str) -> int:
+        if name not in values:
+            raise LookupError(f"there is no {name}")
+        values[name] = value
+        return 1
+
+    functions = {
+        "get_pseudoVar": lambda call, text: values.get(text),
+        "set_pseudoVar": set_variable,
+        "seen": lambda call, text: seen.append(text),
+    }
+    with Engine(script, ranks=1, functions=functions) as engine:
+        for name in ("$ru", "$odd", "$missing"):
+            assert engine.python_exec("get", request(), name).code == 1
+        assert engine.python_exec("set", request(), "$ru=sip:other@example.net").code == 1
+        assert engine.python_exec("get", request(), "$ru").code == 1
+        wrong = engine.python_exec("set", request(), "$nothing=1")
+        assert wrong.outcome == "raised" and "there is no $nothing" in (wrong.error or "")
+    assert seen == ["sip:bob@example.org", "caf\udce9", "None", "sip:other@example.net"]
+
+
+def test_pseudo_variables_of_a_host_without_any(tmp_path: Path) -> None:
+    script = tmp_path / "variables.py"
+    script.write_text(VARIABLES, encoding="utf-8")
+    with Engine(script, ranks=1, functions={"seen": lambda call, text: 1}) as engine:
+        for method in ("get", "set"):
+            result = engine.python_exec(method, request(), "$ru=1")
+            assert result.outcome == "raised" and "no pseudo-variables" in (result.error or "")

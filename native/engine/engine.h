@@ -241,6 +241,6 @@ int iso__mail_open(iso_rank *rank, iso_error *err);
 
 /* functions.c: script_host.run */
 int iso__function_run(void *rank, const iso_function *function, const iso_msg *msg, iso_edits *edits,
-                      const iso_value *argv, int argc, iso_error *err);
+                      const iso_value *argv, int argc, script_answer *answer, iso_error *err);
 
 #endif

@@ -79,11 +79,31 @@ take_exception(ext_function *row, const iso_call *call, iso_error *err)
     PyErr_Clear();
 }
 
+/* A text is given to the script by what asks for one (get_pseudoVar), and counts as 1. */
 static int
-result_code(PyObject *answer)
+text_answer(const iso_call *call, PyObject *answer)
+{
+    PyObject *octets = PyUnicode_AsEncodedString(answer, "utf-8", "surrogateescape");
+    if (octets == NULL) {
+        return -1;
+    }
+    iso_str text = {PyBytes_AS_STRING(octets), (size_t)PyBytes_GET_SIZE(octets)};
+    int failed = iso_call_answer(call, text);
+    Py_DECREF(octets);
+    if (failed) {
+        PyErr_NoMemory();
+    }
+    return failed ? -1 : 1;
+}
+
+static int
+result_code(const iso_call *call, PyObject *answer)
 {
     if (answer == Py_None) {
         return 1;
+    }
+    if (PyUnicode_Check(answer) && strcmp(call->function, "get_pseudoVar") == 0) {
+        return text_answer(call, answer);
     }
     if (!PyLong_Check(answer)) {
         PyErr_Format(PyExc_TypeError, "a host function must return int, bool or None, not %.100s",
@@ -112,7 +132,7 @@ argument(const iso_value *value)
 }
 
 static int
-call_callable(ext_function *row, PyObject **args, const iso_value *argv, int argc)
+call_callable(ext_function *row, const iso_call *call, PyObject **args, const iso_value *argv, int argc)
 {
     int filled = 0;
     while (filled < argc) {
@@ -126,7 +146,7 @@ call_callable(ext_function *row, PyObject **args, const iso_value *argv, int arg
     for (int i = 1; i <= filled; i++) {
         Py_DECREF(args[i]);
     }
-    int code = answer == NULL ? -1 : result_code(answer);
+    int code = answer == NULL ? -1 : result_code(call, answer);
     Py_XDECREF(answer);
     return code;
 }
@@ -143,7 +163,7 @@ function_run(const iso_call *call, const iso_value *argv, int argc, void *user, 
     if (args == NULL) {
         PyErr_NoMemory();
     } else if ((args[0] = ext_call_new(row->engine->state, call)) != NULL) {
-        code = call_callable(row, args, argv, argc);
+        code = call_callable(row, call, args, argv, argc);
         ext_call_end(args[0]);
         Py_DECREF(args[0]);
     }

@@ -261,12 +261,21 @@ typedef struct iso_call {
     const iso_msg *msg;
     const iso_edits *edits; /* so far; NULL if none */
     const char *function;   /* the name the script used */
+    struct iso_call_state *state; /* the engine's */
 } iso_call;
 
 /* Runs on the rank's thread. The result goes to the script as an int. To raise RuntimeError in the
  * script instead, fill err->message and return ISO_EFUNCTION. May call iso_python_exec on the same
  * rank (a nested call). */
 typedef int (*iso_function_fn)(const iso_call *call, const iso_value *argv, int argc, void *user, iso_error *err);
+
+/* Records an edit, as if the method had made it at this point: ISO_EINVAL with the reason if the text may not
+ * go into a message, ISO_ENOMEM, ISO_ESTATE in a function that is flagged: the rank is let go around it, and the
+ * edits are the script's. Own thread, while the function runs. */
+ISO_API int iso_call_edit(const iso_call *call, int kind, iso_str name, iso_str value, iso_error *err);
+/* Gives the call a text too, which is copied: msg.get_pseudoVar(format) runs the host function "get_pseudoVar" with
+ * the format and returns that text, None without one; set_pseudoVar(name, value) runs "set_pseudoVar". ISO_ENOMEM. */
+ISO_API int iso_call_answer(const iso_call *call, iso_str text);
 
 enum {
     ISO_FUNCTION_BLOCKING = 1, /* may block: the GIL is released around it */

@@ -1,6 +1,7 @@
 /* functions.c: call_function(): finds the function, turns the arguments into values as its signature
  * says, and runs it. */
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "script/distance.h"
@@ -209,14 +210,23 @@ find(PyObject *functions, PyObject *name)
 
 /* ---- the call ---- */
 
+/* With `text_wanted`, the result is the text that the function gave, or None. */
 static PyObject *
-run_host(script_msg *target, const iso_function *function, const argument_list *arguments)
+run_host(script_msg *target, const iso_function *function, const argument_list *arguments, bool text_wanted)
 {
     script_host *host = target->state->host;
+    script_answer answer = {NULL, 0};
     iso_error err;
     err.code = 0;
     err.message[0] = err.traceback[0] = '\0';
-    int code = host->run(host->owner, function, target->msg, target->edits, arguments->values, arguments->count, &err);
+    int code = host->run(host->owner, function, target->msg, target->edits, arguments->values, arguments->count,
+                         &answer, &err);
+    PyObject *given =
+        text_wanted && answer.p != NULL && err.code == 0 ? script_str((iso_str){answer.p, answer.n}) : NULL;
+    bool has_text = answer.p != NULL;
+    free(answer.p);
+    if (err.code == 0 && text_wanted)
+        return has_text ? given : Py_NewRef(Py_None);
     if (err.code == 0)
         return PyLong_FromLong(code);
     PyObject *text = err.message[0] == '\0' ? PyUnicode_FromFormat("%s(): the host's function failed", function->name)
@@ -239,7 +249,7 @@ run_provided(script_msg *target, const script_provided *provided, const argument
 /* Runs function `number` with the arguments for the message of a running call, or of the constructor:
  * that one is nobody's, so only the engine-provided functions take it. */
 static PyObject *
-run(script_msg *target, size_t number, PyObject *const *args, int count)
+run(script_msg *target, size_t number, PyObject *const *args, int count, bool text_wanted)
 {
     const script_host *host = target->state->host;
     size_t host_count = host == NULL ? 0 : host->function_count;
@@ -254,22 +264,33 @@ run(script_msg *target, size_t number, PyObject *const *args, int count)
     argument_list arguments;
     PyObject *result = NULL;
     if (arguments_take(&arguments, name, signature != NULL ? signature : "*", args, count) == 0)
-        result = function != NULL ? run_host(target, function, &arguments) : run_provided(target, provided, &arguments);
+        result = function != NULL ? run_host(target, function, &arguments, text_wanted)
+                                  : run_provided(target, provided, &arguments);
     arguments_drop(&arguments);
     return result;
+}
+
+/* The message that a function acts on, or NULL with RuntimeError. */
+static script_msg *
+target_of(script_msg *self, const char *caller)
+{
+    script_msg *target = self->origin != NULL ? self->origin : self;
+    if (script_present(self) < 0)
+        return NULL;
+    if (target->edits == NULL) {
+        script_left(caller);
+        return NULL;
+    }
+    return target;
 }
 
 PyObject *
 script_call_function(PyObject *object, PyObject *const *args, Py_ssize_t count)
 {
     script_msg *self = (script_msg *)object;
-    script_msg *target = self->origin != NULL ? self->origin : self;
-    if (script_present(self) < 0)
+    script_msg *target = target_of(self, "call_function");
+    if (target == NULL)
         return NULL;
-    if (target->edits == NULL) {
-        script_left("call_function");
-        return NULL;
-    }
     if (count < 1 || count > 1 + MAX_ARGUMENTS) {
         PyErr_Format(PyExc_RuntimeError, "call_function() should have from 1 to %d arguments: a name and what it takes",
                      1 + MAX_ARGUMENTS);
@@ -281,5 +302,39 @@ script_call_function(PyObject *object, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     Py_ssize_t number = find(self->state->functions, args[0]);
-    return number < 0 ? NULL : run(target, (size_t)number, args + 1, (int)count - 1);
+    return number < 0 ? NULL : run(target, (size_t)number, args + 1, (int)count - 1, false);
+}
+
+/* ---- pseudo-variables: two host functions with names that are agreed on ---- */
+
+static PyObject *
+variable(PyObject *object, const char *function, PyObject *const *args, int count, bool text_wanted)
+{
+    script_msg *self = (script_msg *)object;
+    script_msg *target = target_of(self, function);
+    PyObject *name = target != NULL ? PyUnicode_InternFromString(function) : NULL;
+    PyObject *number = name != NULL ? PyDict_GetItemWithError(self->state->functions, name) : NULL;
+    Py_XDECREF(name);
+    if (number == NULL) {
+        if (!PyErr_Occurred())
+            PyErr_Format(PyExc_RuntimeError, "%s(): the host has no pseudo-variables", function);
+        return NULL;
+    }
+    return run(target, (size_t)PyLong_AsSsize_t(number), args, count, text_wanted);
+}
+
+PyObject *
+script_get_variable(PyObject *object, PyObject *format)
+{
+    return variable(object, "get_pseudoVar", &format, 1, true);
+}
+
+PyObject *
+script_set_variable(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2)
+        return PyErr_Format(PyExc_TypeError, "set_pseudoVar() takes a name and a value");
+    PyObject *result = variable(object, "set_pseudoVar", args, 2, false);
+    Py_XDECREF(result);
+    return result != NULL ? Py_NewRef(Py_None) : NULL;
 }

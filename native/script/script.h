@@ -15,6 +15,12 @@
 #include "sip/sip.h"
 #include "sip/start_line.h"
 
+/* A text that a host function gives besides its int; malloc'ed, p == NULL: none. */
+typedef struct script_answer {
+    char *p;
+    size_t n;
+} script_answer;
+
 /* What the engine gives to the script's side. Owned by the rank, outlives the module's use. In the
  * main interpreter of a Python host there is none: logs go to sys.stderr, call_function raises. */
 typedef struct script_host {
@@ -24,7 +30,7 @@ typedef struct script_host {
     /* Runs a host function whose arguments are checked; detaches around it where its flags say so.
      * Returns its int; with err->code != 0 the script gets RuntimeError(err->message). */
     int (*run)(void *owner, const iso_function *function, const iso_msg *msg, iso_edits *edits, const iso_value *argv,
-               int argc, iso_error *err);
+               int argc, script_answer *answer, iso_error *err);
     /* One log call of the script: exactly this text. May be many lines. */
     void (*log)(void *owner, int level, iso_str text);
 } script_host;

@@ -191,6 +191,8 @@ static PyMethodDef base_methods[] = {
     {"set_body", FAST(script_set_body), METH_FASTCALL | METH_KEYWORDS, "set_body(body, content_type=None)."},
     {"call_function", FAST(script_call_function), METH_FASTCALL,
      "call_function(name, *args): calls a function of the host."},
+    {"get_pseudoVar", script_get_variable, METH_O, "get_pseudoVar(format): the text with the host's variables in it."},
+    {"set_pseudoVar", FAST(script_set_variable), METH_FASTCALL, "set_pseudoVar(name, value): sets one of them."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -83,6 +83,8 @@ void script_left(const char *function);
 /* ---- functions.c ---- */
 
 PyObject *script_call_function(PyObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *script_get_variable(PyObject *self, PyObject *format);
+PyObject *script_set_variable(PyObject *self, PyObject *const *args, Py_ssize_t count);
 /* The dict of script_state.functions; new reference. */
 PyObject *script_functions_new(const script_host *host);
 

@@ -70,11 +70,12 @@ run_nested(test_rank *rank, const iso_msg *msg, iso_error *err)
 
 static int
 run(void *owner, const iso_function *function, const iso_msg *msg, iso_edits *edits, const iso_value *argv, int argc,
-    iso_error *err)
+    script_answer *answer, iso_error *err)
 {
     static const char *const kinds[] = {"none", "str", "int"};
     char number[24];
     (void)edits;
+    (void)answer;
     note(owner, "run", (iso_str){function->name, strlen(function->name)});
     for (int i = 0; i < argc; i++) {
         iso_str text = argv[i].kind == ISO_VALUE_STR ? argv[i].str : (iso_str){"", 0};

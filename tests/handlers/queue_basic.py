@@ -64,6 +64,24 @@ class Basic:
         except RuntimeError:
             return -7
 
+    def edits_around(self, msg, name):
+        msg.append_header("X-Before", "1")
+        code = msg.call_function(name)
+        msg.append_header("X-After", "1")
+        return code
+
+    def edits_and_raises(self, msg, name):
+        msg.call_function(name)
+        raise ValueError("after the edits")
+
+    def variable(self, msg, text):
+        value = msg.get_pseudoVar(text)
+        return 0 if value is None else len(value)
+
+    def set_variable(self, msg, name):
+        msg.set_pseudoVar(name, "value")
+        return 1
+
     def start(self, msg):
         """A thread of the script that keeps the rank's GIL as busy as it can."""
         self.end.clear()
