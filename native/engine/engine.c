@@ -44,9 +44,11 @@ copy_functions(iso_engine *engine, const iso_config *from, iso_error *err)
     return 0;
 }
 
-static void
-free_rank(iso_rank *rank)
+void
+iso__rank_free(iso_rank *rank)
 {
+    if (rank == NULL)
+        return;
     for (int depth = 0; rank->frames != NULL && depth < rank->max_depth; depth++) {
         iso__edits_fini(&rank->frames[depth].own_edits);
         iso__text_fini(&rank->frames[depth].error);
@@ -56,14 +58,21 @@ free_rank(iso_rank *rank)
         close(rank->mail_fd);
     iso__text_fini(&rank->output[0]);
     iso__text_fini(&rank->output[1]);
+    free(rank);
 }
 
 static void
 free_engine(iso_engine *engine)
 {
     for (int i = 0; engine->ranks != NULL && i < engine->config.ranks; i++)
-        free_rank(&engine->ranks[i]);
+        iso__rank_free(engine->ranks[i]);
+    while (engine->replaced != NULL) {
+        iso_rank *rank = engine->replaced;
+        engine->replaced = rank->next_replaced;
+        iso__rank_free(rank);
+    }
     free(engine->ranks);
+    iso__watchdog_fini(&engine->watchdog);
     iso__queue_free(engine->queue);
     free(engine->script_path);
     free(engine->script_module);
@@ -80,37 +89,61 @@ sample_mask(int timing)
     return timing == ISO_TIMING_FULL ? 0 : timing == ISO_TIMING_SAMPLED ? ISO__SAMPLE_EVERY - 1 : UINT64_MAX;
 }
 
+static bool
+has_python_functions(const iso_config *config)
+{
+    bool python = false;
+    for (size_t i = 0; i < config->function_count; i++)
+        python = python || (config->functions[i].flags & ISO_FUNCTION_PYTHON) != 0;
+    return python;
+}
+
+int
+iso__rank_new(iso_engine *engine, int number, iso_rank **out, iso_error *err)
+{
+    iso_rank *rank = calloc(1, sizeof *rank);
+    if (rank != NULL)
+        rank->frames = calloc((size_t)engine->config.max_depth, sizeof *rank->frames);
+    if (rank == NULL || rank->frames == NULL) {
+        free(rank);
+        return iso__fail(err, ISO_ENOMEM, "no memory for rank %d", number);
+    }
+    rank->engine = engine;
+    rank->number = number;
+    rank->max_depth = engine->config.max_depth;
+    rank->sample_mask = sample_mask(engine->config.timing);
+    rank->needs_main = has_python_functions(&engine->config);
+    rank->watcher = -1;
+    rank->mail_fd = -1;
+    rank->host = (script_host){
+        .owner = rank,
+        .functions = engine->config.functions,
+        .function_count = engine->config.function_count,
+        .run = iso__function_run,
+        .log = iso__log_script,
+    };
+    int failed = iso_config_of_rank(&engine->config, number, &rank->settings, err);
+    if (failed)
+        iso__rank_free(rank);
+    else
+        *out = rank;
+    return failed;
+}
+
 static int
 make_ranks(iso_engine *engine, iso_error *err)
 {
     engine->ranks = calloc((size_t)engine->config.ranks, sizeof *engine->ranks);
-    bool python = false;
-    for (size_t i = 0; i < engine->config.function_count; i++)
-        python = python || (engine->config.functions[i].flags & ISO_FUNCTION_PYTHON) != 0;
-    for (int i = 0; engine->ranks != NULL && i < engine->config.ranks; i++) {
-        iso_rank *rank = &engine->ranks[i];
-        rank->engine = engine;
-        rank->number = i + 1;
-        int failed = iso_config_of_rank(&engine->config, rank->number, &rank->settings, err);
+    if (engine->ranks == NULL)
+        return iso__fail(err, ISO_ENOMEM, "no memory for %d ranks", engine->config.ranks);
+    for (int i = 0; i < engine->config.ranks; i++) {
+        iso_rank *rank;
+        int failed = iso__rank_new(engine, i + 1, &rank, err);
         if (failed)
             return failed;
-        rank->max_depth = engine->config.max_depth;
-        rank->sample_mask = sample_mask(engine->config.timing);
-        rank->needs_main = python;
-        rank->watcher = -1;
-        rank->mail_fd = -1;
-        rank->host = (script_host){
-            .owner = rank,
-            .functions = engine->config.functions,
-            .function_count = engine->config.function_count,
-            .run = iso__function_run,
-            .log = iso__log_script,
-        };
-        rank->frames = calloc((size_t)rank->max_depth, sizeof *rank->frames);
-        if (rank->frames == NULL)
-            return iso__fail(err, ISO_ENOMEM, "no memory for %d ranks", engine->config.ranks);
+        atomic_store(&engine->ranks[i], rank);
     }
-    return engine->ranks != NULL ? 0 : iso__fail(err, ISO_ENOMEM, "no memory for %d ranks", engine->config.ranks);
+    return 0;
 }
 
 static int
@@ -143,6 +176,7 @@ iso_engine_create(iso_engine **out, const iso_config *config, iso_error *err)
     pthread_condattr_destroy(&attributes);
     failed = iso__config_copy(&engine->config, config);
     engine->config.functions = NULL;
+    iso__watchdog_init(&engine->watchdog, engine);
     if (failed)
         iso__fail(err, failed, "no memory for the settings");
     else
@@ -206,8 +240,9 @@ iso__engine_close_ranks(iso_engine *engine)
     }
     int abandoned = 0;
     for (int i = 0; i < engine->config.ranks; i++)
-        abandoned += close_rank(engine, &engine->ranks[i], &deadline);
+        abandoned += close_rank(engine, engine->ranks[i], &deadline);
     pthread_mutex_lock(&engine->lock); /* who closed a rank just now may still hold it */
+    abandoned += engine->replaced_live;
     pthread_mutex_unlock(&engine->lock);
     return abandoned;
 }
@@ -219,8 +254,10 @@ iso__engine_close(iso_engine *engine)
     engine->closing = true;
     pthread_mutex_unlock(&engine->lock);
     for (int i = 0; i < engine->config.ranks; i++)
-        iso__mail_wake(&engine->ranks[i]); /* the host of an inline rank learns of it by iso_rank_service */
-    return engine->queue != NULL ? iso__queue_close(engine->queue) : iso__engine_close_ranks(engine);
+        iso__mail_wake(engine->ranks[i]); /* the host of an inline rank learns of it by iso_rank_service */
+    int abandoned = engine->queue != NULL ? iso__queue_close(engine->queue) : iso__engine_close_ranks(engine);
+    iso__watchdog_stop(&engine->watchdog); /* only now: deadlines end calls that keep ranks open */
+    return abandoned;
 }
 
 int

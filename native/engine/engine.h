@@ -20,12 +20,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "engine/watch.h"
 #include "isoexec.h"
 #include "script/script.h"
 #include "sip/sip.h"
-
-#define ISO__LIKELY(x) __builtin_expect(!!(x), 1)
-#define ISO__UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 #define ISO__METHOD_NAME 64  /* longest method name that is remembered, with its NUL */
 #define ISO__METHOD_MEMOS 8  /* power of 2 */
@@ -86,6 +84,7 @@ enum iso__rank_state {
     ISO__RANK_OPENING,
     ISO__RANK_SERVING,
     ISO__RANK_CLOSING,
+    ISO__RANK_REPLACED,  /* stuck, and its number is another's; its thread ends it when the call ends */
     ISO__RANK_ABANDONED, /* its interpreter could not be ended and is never touched again; for good */
 };
 
@@ -94,8 +93,8 @@ enum {
     ISO__ATTEND_MAIL = 1, /* letters wait */
 };
 
-/* A rank lives in its engine's table until the engine is destroyed, so that a call after close finds
- * a rank that says no. */
+/* A rank lives until its engine is destroyed, in the table or among the replaced ones, so that a call after
+ * close finds a rank that says no. */
 struct iso_rank {
     /* read by every call */
     _Atomic uintptr_t thread; /* iso__this_thread of the owner */
@@ -117,6 +116,7 @@ struct iso_rank {
     PyObject *extra;          /* str of the last extra argument, with its UTF-8 */
     iso_str extra_text;       /* borrowed from `extra` */
     iso__counters counters;
+    iso__watch watch;
 
     iso_engine *engine;
     int number;
@@ -133,6 +133,8 @@ struct iso_rank {
     PyThreadState *main_own; /* main state that the engine keeps for this thread, NULL until needed */
     _Atomic int thread_gone; /* set by the thread's exit: nobody owns the rank any more */
     iso_rank *next_of_thread; /* the owner's other ranks */
+    iso_rank *next_replaced;
+    uint32_t restarts;        /* ranks that had the number before */
     struct iso__lane *lane;   /* its side of the queue channel, NULL if it has none */
     int mail_fd;              /* readable while letters wait for an inline rank */
     _Atomic uint64_t opened_ns; /* monotonic time since when it serves, 0 if it does not */
@@ -143,13 +145,23 @@ struct iso_engine {
     iso_config config;      /* strings and arrays are the engine's copies; of ranks: iso_rank.settings */
     char *script_path;      /* absolute */
     char *script_module;    /* import name */
-    iso_rank *ranks;        /* config.ranks of them; number i at [i - 1] */
+    _Atomic(iso_rank *) *ranks; /* config.ranks of them; number i at [i - 1] */
+    iso_rank *replaced;         /* ranks that lost their number while stuck; under the engine lock */
+    int replaced_live;          /* of these, whose interpreters are there; the same */
+    iso__watchdog watchdog;
     pthread_mutex_t lock;   /* guards state changes of ranks between threads */
     pthread_cond_t changed; /* a rank closed */
     bool closing;
     struct iso__queue *queue; /* the queue channel, NULL if the engine has none */
     iso_engine *next;         /* runtime's list */
 };
+
+/* The rank that has the number now; any thread. */
+static inline iso_rank *
+iso__rank_of(const iso_engine *engine, int number)
+{
+    return atomic_load_explicit(&engine->ranks[number - 1], memory_order_acquire);
+}
 
 /* error.c */
 __attribute__((format(printf, 3, 4))) int iso__fail(iso_error *err, int code, const char *format, ...);
@@ -194,11 +206,14 @@ int iso__python_version_check(iso_error *err);
 /* engine.c */
 int iso__engine_close(iso_engine *engine); /* ends all ranks, keeps the structs; returns abandoned ones */
 int iso__engine_close_ranks(iso_engine *engine); /* the part of it that waits for the ranks' owners */
+int iso__rank_new(iso_engine *engine, int number, iso_rank **out, iso_error *err); /* closed, and in no table */
+void iso__rank_free(iso_rank *rank); /* of NULL: nothing */
 
 /* rank.c */
 /* Ends a rank, on its thread or, if that is gone, on any. 0, or 1 if it had to be abandoned. */
 int iso__rank_end(iso_rank *rank);
 int iso__rank_end_attached(iso_rank *rank); /* the same from inside: attached on entry, detached on return */
+void iso__rank_leave(iso_rank *rank); /* a replaced rank's call ended after all: ends its interpreter, if it can */
 /* 0 if the rank serves, is this thread's and in no call; else ISO_ESTATE or ISO_ETHREAD. */
 int iso__rank_is_ours(const iso_rank *rank);
 void iso__rank_abandon(iso_rank *rank);
@@ -221,7 +236,7 @@ PyObject *iso__method_call(iso_rank *rank, iso__method *method, const char *name
 void iso__methods_clear(iso_rank *rank);
 
 /* failure.c: attached, with an error set */
-/* Takes the error, logs it, keeps its text in the frame. Returns the outcome. */
+/* Takes the error, logs it, keeps its text in the frame. Returns the outcome. The method is over. */
 int iso__failure_take(iso_rank *rank, iso__frame *frame, int outcome);
 /* The handler has no such method: clears the error, names the nearest one. */
 void iso__failure_missing(iso_rank *rank, iso__frame *frame);
@@ -229,6 +244,11 @@ void iso__failure_missing(iso_rank *rank, iso__frame *frame);
 void iso__failure_reason(iso_rank *rank, iso__frame *frame, int level, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 int iso__failure_start(iso_rank *rank, iso_error *err, int code, const char *what); /* for open */
+
+/* "rank 2, python_exec("route"), Call-ID abc@host: ": what a call is. */
+void iso__failure_origin(int number, const char *method, const iso_msg *msg, iso__text *to);
+/* What a rule makes of an object, into `to`, without raising anything. */
+void iso__failure_text(iso_rank *rank, const char *rule, PyObject *object, iso__text *to);
 
 /* stats.c */
 void iso__stats_sample(iso_rank *rank, uint64_t elapsed_ns);

@@ -5,37 +5,37 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/clock.h"
 #include "engine/states.h"
+#include "engine/units.h"
 #include "script/distance.h"
 
-/* What a rule makes of an exception, into `to`, without raising anything. */
-static void
-exception_text(iso_rank *rank, const char *rule, PyObject *exception, iso__text *to)
+void
+iso__failure_text(iso_rank *rank, const char *rule, PyObject *object, iso__text *to)
 {
     PyObject *format = iso__rank_rule(rank, rule);
-    PyObject *text = format != NULL ? PyObject_CallOneArg(format, exception) : NULL;
+    PyObject *text = format != NULL ? PyObject_CallOneArg(format, object) : NULL;
     PyObject *bytes = text != NULL ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace") : NULL;
     if (bytes != NULL)
         iso__text_add(to, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
     else /* out of memory or of stack: the type's name needs neither */
-        iso__text_add(to, Py_TYPE(exception)->tp_name, strlen(Py_TYPE(exception)->tp_name));
+        iso__text_add(to, Py_TYPE(object)->tp_name, strlen(Py_TYPE(object)->tp_name));
     PyErr_Clear();
     Py_XDECREF(bytes);
     Py_XDECREF(text);
 }
 
-/* "rank 2, python_exec("route"), Call-ID abc@host: ": where a reason comes from. */
-static void
-add_origin(iso_rank *rank, const iso__frame *frame, iso__text *to)
+void
+iso__failure_origin(int number, const char *method, const iso_msg *msg, iso__text *to)
 {
     char text[256];
     iso_index index;
     iso_str call_id = {NULL, 0}, name;
     uint32_t cursor = 0;
-    if (frame->msg != NULL && iso_msg_index(frame->msg, &index) == 0)
-        iso_msg_header(frame->msg, &index, (iso_str){"Call-ID", 7}, &cursor, &name, &call_id);
+    if (iso_msg_index(msg, &index) == 0)
+        iso_msg_header(msg, &index, (iso_str){"Call-ID", 7}, &cursor, &name, &call_id);
     int shown = call_id.n < 128 ? (int)call_id.n : 128;
-    snprintf(text, sizeof text, "rank %d, python_exec(\"%.64s\")%s%.*s: ", rank->number, frame->method,
+    snprintf(text, sizeof text, "rank %d, python_exec(\"%.64s\")%s%.*s: ", number, method,
              call_id.p != NULL ? ", Call-ID " : "", call_id.p != NULL ? shown : 0, call_id.p != NULL ? call_id.p : "");
     iso__text_add(to, text, strlen(text));
 }
@@ -47,22 +47,47 @@ log_reason(iso_rank *rank, int level, const iso__text *text)
         iso__log_lines(rank, level, (iso_str){text->p, text->n});
 }
 
+/* What follows is the engine's own Python. Returns whether the call was fired at. */
+static bool
+method_over(iso_rank *rank)
+{
+    bool fired = rank->watch.fired;
+    if (rank->watch.on)
+        iso__watch_method_over(&rank->watch, rank->depth);
+    return fired;
+}
+
+/* "took longer than its deadline of 20ms, 20.31 ms so far: " */
+static void
+add_deadline(iso_rank *rank, iso__text *to)
+{
+    char text[128], limit[ISO__UNIT_TEXT];
+    double ms = (double)(iso__clock_ticks() - rank->watch.call) * iso__clock_ns_per_tick / 1e6;
+    iso__unit_format(ISO__UNIT_TIME, rank->settings.deadline, limit);
+    snprintf(text, sizeof text, "took longer than its deadline of %s, it was ended after %.2f ms: ", limit, ms);
+    iso__text_add(to, text, strlen(text));
+}
+
 int
 iso__failure_take(iso_rank *rank, iso__frame *frame, int outcome)
 {
     PyObject *exception = PyErr_GetRaisedException();
     if (exception == NULL)
         return outcome;
-    bool leaves = outcome == ISO_OUTCOME_RAISED && (PyErr_GivenExceptionMatches(exception, PyExc_SystemExit) ||
-                                                    PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt));
+    bool late = method_over(rank); /* whatever it raised then: it did not end by itself */
+    bool leaves = !late && outcome == ISO_OUTCOME_RAISED &&
+                  (PyErr_GivenExceptionMatches(exception, PyExc_SystemExit) ||
+                   PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt));
     frame->error.n = 0;
-    add_origin(rank, frame, &frame->error);
+    iso__failure_origin(rank->number, frame->method, frame->msg, &frame->error);
+    if (late)
+        add_deadline(rank, &frame->error);
     const char *what = leaves ? "left the call, the host goes on: " : "unhandled exception in the Python code:\n";
     iso__text_add(&frame->error, what, strlen(what));
-    exception_text(rank, leaves ? "summary" : "format_exception", exception, &frame->error);
+    iso__failure_text(rank, leaves ? "summary" : "format_exception", exception, &frame->error);
     Py_DECREF(exception);
     log_reason(rank, leaves ? ISO_LOG_NOTICE : ISO_LOG_ERR, &frame->error);
-    return leaves ? ISO_OUTCOME_EXIT : outcome;
+    return late ? ISO_OUTCOME_DEADLINE : leaves ? ISO_OUTCOME_EXIT : outcome;
 }
 
 void
@@ -74,7 +99,7 @@ iso__failure_reason(iso_rank *rank, iso__frame *frame, int level, const char *fo
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     frame->error.n = 0;
-    add_origin(rank, frame, &frame->error);
+    iso__failure_origin(rank->number, frame->method, frame->msg, &frame->error);
     iso__text_add(&frame->error, text, strlen(text));
     log_reason(rank, level, &frame->error);
 }
@@ -104,6 +129,7 @@ iso__failure_missing(iso_rank *rank, iso__frame *frame)
 {
     char near[128];
     PyErr_Clear(); /* its traceback says nothing more, and making it takes 300 us */
+    method_over(rank);
     PyObject *found = PyObject_GetAttrString(rank->handler, frame->method);
     PyErr_Clear();
     if (found != NULL) {
@@ -124,7 +150,7 @@ iso__failure_start(iso_rank *rank, iso_error *err, int code, const char *what)
     PyObject *exception = PyErr_GetRaisedException();
     iso__fail(err, code, "rank %d: %s", rank->number, what);
     if (exception != NULL) {
-        exception_text(rank, "format_exception", exception, &text);
+        iso__failure_text(rank, "format_exception", exception, &text);
         if (text.p != NULL)
             iso__error_traceback(err, (iso_str){text.p, text.n});
         Py_DECREF(exception);

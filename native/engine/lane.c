@@ -5,6 +5,7 @@
 #define ANY_TURN 16 /* one in so many turns asks first for a call that any rank may run */
 
 _Thread_local iso__lane *iso__lane_here;
+_Thread_local iso_rank *iso__lane_rank;
 
 static iso__queue *
 queue_of(const iso__lane *lane)
@@ -81,10 +82,29 @@ keep_result(iso_rank *rank, iso_task *task, const iso_result *result)
     }
 }
 
-void
-iso__lane_run(iso__lane *lane, iso_task *task)
+/* Whether the rank was replaced in the middle of a call: its thread must not touch the lane any more. */
+static inline bool
+is_replaced(const iso_rank *rank)
 {
-    iso_rank *rank = lane->rank;
+    return ISO__UNLIKELY(atomic_load_explicit(&rank->state, memory_order_acquire) == ISO__RANK_REPLACED);
+}
+
+/* The submitter was answered at the deadline, and does not see this result. */
+static void
+note_late_end(iso_rank *rank, const iso_task *task, const iso_result *result)
+{
+    atomic_store(&rank->watch.answered, 0);
+    if (result->outcome == ISO_OUTCOME_RETURNED)
+        iso__count(&rank->counters.failures[ISO_OUTCOME_DEADLINE], 1);
+    iso__log(rank->engine, ISO_LOG_WARN, rank->number,
+             "python_exec(\"%.64s\"): ended (%s, code %d) after its caller was told that the deadline had passed",
+             task->method, iso_outcome_name(result->outcome), result->code);
+}
+
+void
+iso__lane_run(iso_rank *rank, iso_task *task)
+{
+    iso__lane *lane = rank->lane;
     bool outermost = rank->depth == 0;
     iso_result result;
     atomic_store_explicit(&task->rank, rank->number, memory_order_relaxed);
@@ -94,8 +114,10 @@ iso__lane_run(iso__lane *lane, iso_task *task)
     if (!(task->flags & ISO_SUBMIT_FORGET) && iso__task_claim_end(task)) {
         keep_result(rank, task, &result);
         iso__task_publish(task);
+    } else if (ISO__UNLIKELY(outermost && atomic_load_explicit(&rank->watch.answered, memory_order_relaxed))) {
+        note_late_end(rank, task, &result);
     }
-    if (outermost)
+    if (outermost && !is_replaced(rank))
         atomic_store_explicit(&lane->running, NULL, memory_order_release);
 }
 
@@ -112,9 +134,13 @@ give_spent(iso__lane *lane)
 
 /* A call whose result nobody wants: nobody can let go of it, and nobody else holds it. */
 static void
-run_forgotten(iso__lane *lane, iso_task *task)
+run_forgotten(iso__lane *lane, iso_rank *rank, iso_task *task)
 {
-    iso__lane_run(lane, task);
+    iso__lane_run(rank, task);
+    if (is_replaced(rank)) {
+        iso__pool_give(task, task);
+        return;
+    }
     if (lane->spent == NULL)
         lane->last_spent = task;
     task->next = lane->spent;
@@ -125,25 +151,29 @@ run_forgotten(iso__lane *lane, iso_task *task)
 
 /* Runs what waits, attached once for all of it. */
 static void
-drain(iso__lane *lane, iso_task *task)
+drain(iso__lane *lane, iso_rank *rank, iso_task *task)
 {
     iso__queue *queue = queue_of(lane);
-    iso__rank_attach(lane->rank);
+    iso__rank_attach(rank);
     do {
         if (task->flags & ISO_SUBMIT_FORGET) {
-            run_forgotten(lane, task);
+            run_forgotten(lane, rank, task);
         } else {
             if (iso__task_claim(task))
-                iso__lane_run(lane, task);
+                iso__lane_run(rank, task);
             iso__task_drop(task);
         }
+        if (is_replaced(rank)) {
+            iso__rank_detach(rank);
+            return;
+        }
         if (atomic_load_explicit(&queue->closing, memory_order_relaxed) ||
-            atomic_load_explicit(&lane->rank->mail, memory_order_relaxed) != NULL)
+            atomic_load_explicit(&rank->mail, memory_order_relaxed) != NULL)
             break;
         task = next_task(lane);
     } while (task != NULL);
     give_spent(lane);
-    iso__rank_detach(lane->rank);
+    iso__rank_detach(rank);
 }
 
 static void
@@ -162,18 +192,30 @@ rest(iso__lane *lane)
 }
 
 static void
-serve(iso__lane *lane)
+serve(iso__lane *lane, iso_rank *rank)
 {
     iso__queue *queue = queue_of(lane);
     while (!atomic_load(&queue->closing)) {
         iso_task *task = next_task(lane);
         if (task != NULL)
-            drain(lane, task);
-        if (atomic_load(&lane->rank->mail) != NULL)
-            iso__mail_service(lane->rank);
+            drain(lane, rank, task);
+        if (is_replaced(rank))
+            return;
+        if (atomic_load(&rank->mail) != NULL)
+            iso__mail_service(rank);
         else if (task == NULL)
             rest(lane);
     }
+}
+
+void
+iso__lane_serve(iso__lane *lane, iso_rank *rank)
+{
+    serve(lane, rank);
+    if (is_replaced(rank))
+        iso__rank_leave(rank); /* from here the engine may be gone */
+    else
+        iso_rank_close(rank);
 }
 
 void *
@@ -183,14 +225,13 @@ iso__lane_main(void *argument)
     iso_engine *engine = lane->rank->engine;
     iso_rank *rank = NULL;
     iso__lane_here = lane;
-    int status = iso_rank_open(engine, lane->rank->number, &rank, lane->start_error);
+    iso__lane_rank = lane->rank;
+    int status = iso_rank_open(engine, iso__lane_rank->number, &rank, lane->start_error);
     pthread_mutex_lock(&engine->lock);
     lane->status = status;
     pthread_cond_broadcast(&engine->changed);
     pthread_mutex_unlock(&engine->lock);
-    if (status == 0) {
-        serve(lane);
-        iso_rank_close(rank);
-    }
+    if (status == 0)
+        iso__lane_serve(lane, rank);
     return NULL;
 }

@@ -229,7 +229,7 @@ iso_engine_look(iso_engine *engine, int number, const char *what, iso_str argume
                          what);
     if (strcmp(what, "run") == 0 && !engine->config.allow_look)
         return iso__fail(err, ISO_ESTATE, "code may not be run in ranks (setting allow_look)");
-    iso_rank *rank = &engine->ranks[number - 1];
+    iso_rank *rank = iso__rank_of(engine, number);
     if (atomic_load(&rank->state) != ISO__RANK_SERVING)
         return iso__fail(err, ISO_ESTATE, "rank %d does not serve", number);
     iso__letter *letter = letter_new(what, argument);

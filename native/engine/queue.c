@@ -22,7 +22,7 @@ make_lane(iso__queue *queue, int i, iso_error *err)
 {
     const iso_config *config = &queue->engine->config;
     iso__lane *lane = &queue->lanes[i];
-    lane->rank = &queue->engine->ranks[i];
+    lane->rank = iso__rank_of(queue->engine, i + 1);
     if (lane->rank->settings.channel != ISO_CHANNEL_QUEUE)
         return 0;
     lane->rank->lane = lane;
@@ -39,7 +39,7 @@ iso__queue_new(iso_engine *engine, iso_error *err)
     size_t lanes_size = sizeof(iso__lane) * (size_t)engine->config.ranks;
     bool wanted = false;
     for (int i = 0; i < engine->config.ranks; i++)
-        wanted = wanted || engine->ranks[i].settings.channel == ISO_CHANNEL_QUEUE;
+        wanted = wanted || iso__rank_of(engine, i + 1)->settings.channel == ISO_CHANNEL_QUEUE;
     if (!wanted)
         return 0;
     iso__queue *queue = aligned_alloc(64, sizeof *queue);
@@ -64,8 +64,8 @@ iso__queue_new(iso_engine *engine, iso_error *err)
     return 0;
 }
 
-static int
-start_lane(iso__lane *lane, iso_error *err)
+int
+iso__lane_start(iso__lane *lane, void *(*run)(void *lane), iso_error *err)
 {
     pthread_attr_t attributes;
     sigset_t all, before;
@@ -75,7 +75,7 @@ start_lane(iso__lane *lane, iso_error *err)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     lane->status = 1;
     lane->start_error = err;
-    int failed = pthread_create(&lane->thread, &attributes, iso__lane_main, lane);
+    int failed = pthread_create(&lane->thread, &attributes, run, lane);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     lane->has_thread = failed == 0;
@@ -100,7 +100,7 @@ iso_engine_start(iso_engine *engine, iso_error *err)
         return iso__fail(err, ISO_ENOMEM, "no memory to start %d ranks", count);
     for (int i = 0; i < count; i++) {
         if (queue->lanes[i].rank->lane != NULL)
-            start_lane(&queue->lanes[i], &errors[i]);
+            iso__lane_start(&queue->lanes[i], iso__lane_main, &errors[i]);
     }
     pthread_mutex_lock(&engine->lock);
     for (int i = 0; i < count; i++) {
@@ -197,6 +197,12 @@ refuse_ring(iso__ring *ring)
     }
 }
 
+void
+iso__queue_refuse(iso__lane *lane)
+{
+    refuse_ring(&lane->own);
+}
+
 static iso_task *
 make_task(iso__queue *queue, int number, const char *method, const iso_msg *msg, iso_str extra, void *user,
           unsigned flags)
@@ -217,12 +223,12 @@ make_task(iso__queue *queue, int number, const char *method, const iso_msg *msg,
 
 /* On the thread of the rank itself: runs at once, nested, and may take as long as it likes. */
 static int
-run_nested(iso__lane *lane, iso_task *task, iso_task **out)
+run_nested(iso_task *task, iso_task **out)
 {
     if (!(task->flags & ISO_SUBMIT_FORGET))
         *out = task;
     iso__task_claim(task);
-    iso__lane_run(lane, task);
+    iso__lane_run(iso__lane_rank, task);
     iso__task_drop(task);
     return 0;
 }
@@ -269,7 +275,7 @@ iso_submit(iso_engine *engine, int number, const char *method, const iso_msg *ms
     if (task == NULL)
         return ISO_ENOMEM;
     if (lane != NULL && lane == iso__lane_here)
-        return run_nested(lane, task, out);
+        return run_nested(task, out);
     atomic_fetch_add(&queue->users, 1); /* the closing thread waits until nobody is between here and the end */
     int code = hand_over(queue, lane, task, out);
     atomic_fetch_sub(&queue->users, 1);
@@ -279,7 +285,7 @@ iso_submit(iso_engine *engine, int number, const char *method, const iso_msg *ms
 size_t
 iso__queue_waiting(const iso_engine *engine, int number)
 {
-    return engine->ranks[number - 1].lane != NULL ? iso__ring_count(&engine->queue->lanes[number - 1].own) : 0;
+    return iso__rank_of(engine, number)->lane != NULL ? iso__ring_count(&engine->queue->lanes[number - 1].own) : 0;
 }
 
 /* ---- completions ---- */

@@ -11,7 +11,7 @@
 typedef struct iso__lane {
     _Alignas(64) _Atomic uint32_t asleep; /* futex word: 1 while the thread sleeps or is about to */
     _Alignas(64) iso__ring own;           /* calls for this rank */
-    iso_rank *rank;
+    _Atomic(iso_rank *) rank; /* changes when a stuck one is replaced */
     iso__spin spin;
     pthread_t thread;
     bool has_thread;               /* to be joined */
@@ -49,17 +49,24 @@ int iso__queue_new(iso_engine *engine, iso_error *err); /* nothing for an inline
 void iso__queue_free(iso__queue *queue);
 /* Ends all ranks of a queue engine: running calls may end (grace time), waiting ones are refused. */
 int iso__queue_close(iso__queue *queue);
+void iso__queue_refuse(iso__lane *lane); /* ends the calls that wait for this rank; on its thread */
 void iso__queue_list_completion(iso_task *task);
 void iso__queue_wake(iso__lane *lane); /* from any thread: something waits for this rank */
 size_t iso__queue_waiting(const iso_engine *engine, int number);
 
+/* Its thread, which runs iso__lane_main or the same for a replaced rank. */
+int iso__lane_start(iso__lane *lane, void *(*run)(void *lane), iso_error *err);
+
 /* wait.c: the queue's ranks answer nobody any more */
 void iso__queue_forget_waits(iso__queue *queue);
+void iso__lane_hand_over(iso__lane *lane, iso_rank *to); /* its rank's thread waits for nobody in its name any more */
 
 /* lane.c: on the rank's thread */
 extern _Thread_local iso__lane *iso__lane_here; /* of the calling thread, NULL if it is no queue rank */
 void *iso__lane_main(void *lane);
-void iso__lane_run(iso__lane *lane, iso_task *task); /* runs a claimed task, nested if the rank is in a call */
+void iso__lane_serve(iso__lane *lane, iso_rank *rank); /* until the engine closes or the rank is replaced; ends it */
+extern _Thread_local iso_rank *iso__lane_rank; /* its rank: once replaced, no longer that of its lane */
+void iso__lane_run(iso_rank *rank, iso_task *task); /* runs a claimed task, nested if the rank is in a call */
 void iso__queue_wake_idle(iso__queue *queue);
 void iso__queue_give_room(iso__ring *ring); /* wakes who sleeps before it */
 

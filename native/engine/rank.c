@@ -122,7 +122,12 @@ install_script_module(iso_rank *rank, iso_error *err)
         PyDict_SetItemString(PyImport_GetModuleDict(), "OpenSIPS", rank->script_module) < 0)
         return iso__failure_start(rank, err, ISO_EINTERP, "the OpenSIPS module could not be made");
     rank->script = script_module_state(rank->script_module);
-    return 0;
+    PyObject *inside = PyDict_GetItemString(PyImport_GetModuleDict(), "_isoexec_rank");
+    PyObject *exception = PyObject_GetAttrString(rank->script_module, "DeadlineExceeded");
+    int failed =
+        inside == NULL || exception == NULL || PyObject_SetAttrString(inside, "DeadlineExceeded", exception) < 0;
+    Py_XDECREF(exception);
+    return failed ? iso__failure_start(rank, err, ISO_EINTERP, "the module of the rank could not be made") : 0;
 }
 
 static int
@@ -140,7 +145,7 @@ start_inside(iso_rank *rank, iso_error *err)
         failed = install_script_module(rank, err);
     if (!failed)
         failed = iso__script_load(rank, err);
-    return failed;
+    return failed ? failed : iso__watch_enter(rank, err);
 }
 
 static int
@@ -176,7 +181,7 @@ iso_rank_open(iso_engine *engine, int number, iso_rank **out, iso_error *err)
     if (number < 1 || number > engine->config.ranks)
         return iso__fail(err, ISO_EINVAL, "there is no rank %d: the setting ranks allows 1 to %d", number,
                          engine->config.ranks);
-    iso_rank *rank = &engine->ranks[number - 1];
+    iso_rank *rank = iso__rank_of(engine, number);
     if (rank->lane != NULL && rank->lane != iso__lane_here)
         return iso__fail(err, ISO_ESTATE,
                          "rank %d: its channel is queue, so the engine opens it on a thread of its own", number);
@@ -319,6 +324,7 @@ wind_up(iso_rank *rank)
 int
 iso__rank_end_attached(iso_rank *rank)
 {
+    iso__watch_leave(rank);
     if (wind_up(rank)) {
         iso__rank_detach(rank);
         iso__rank_abandon(rank);
@@ -343,6 +349,23 @@ iso__rank_end(iso_rank *rank)
         return 1;
     set_state(rank, ISO__RANK_CLOSED);
     return 0;
+}
+
+/* On the thread of the rank, which others have given up: nobody calls it any more. */
+void
+iso__rank_leave(iso_rank *rank)
+{
+    iso_engine *engine = rank->engine;
+    owner_remove(rank);
+    iso__runtime_abandoned(-1);
+    iso__rank_attach(rank);
+    if (iso__rank_end_attached(rank))
+        return;
+    iso__log(engine, ISO_LOG_NOTICE, rank->number, "the stuck call of a rank that was replaced has ended after all");
+    pthread_mutex_lock(&engine->lock);
+    atomic_store(&rank->state, ISO__RANK_CLOSED);
+    engine->replaced_live--;
+    pthread_mutex_unlock(&engine->lock); /* the engine may be gone from here */
 }
 
 int

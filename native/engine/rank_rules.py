@@ -339,6 +339,16 @@ def format_exception(error):
         return f"{type(error).__name__} (its traceback could not be made: {type(second).__name__})"
 
 
+def format_stack(frame):
+    """Where a call is, without the frames that led into the script."""
+    try:
+        stack = traceback.extract_stack(frame, limit=-FRAMES_MOST)
+        lines = traceback.StackSummary.from_list(stack).format()
+        return "Stack (most recent call last):\n" + "".join(lines).rstrip("\n")
+    except BaseException as error:
+        return f"(its stack could not be read: {type(error).__name__})"
+
+
 def summary(error):
     """One line: of SystemExit and KeyboardInterrupt, which are ways to leave, not faults."""
     return repr(error)

@@ -58,7 +58,7 @@ iso_engine_stats(const iso_engine *engine, int number, iso_rank_stats *out)
 {
     if (engine == NULL || number < 1 || number > engine->config.ranks)
         return ISO_EINVAL;
-    const iso_rank *rank = &engine->ranks[number - 1];
+    const iso_rank *rank = iso__rank_of(engine, number);
     const iso__counters *from = &rank->counters;
     memset(out, 0, sizeof *out);
     out->number = number;
@@ -78,6 +78,9 @@ iso_engine_stats(const iso_engine *engine, int number, iso_rank_stats *out)
     out->opened_ns = opened != 0 ? iso__clock_monotonic_ns() - opened : 0;
     out->waiting = (uint32_t)iso__queue_waiting(engine, number);
     out->blocks = atomic_load(&rank->blocks);
+    out->isolation = rank->settings.isolation;
+    out->stuck = atomic_load(&rank->watch.stuck);
+    out->restarts = rank->restarts;
     for (size_t i = 0; i < ISO_HISTOGRAM_BUCKETS; i++)
         out->sampled += out->histogram[i] = READ(histogram[i]);
 #undef READ

@@ -55,14 +55,16 @@ wait_on_host_thread(iso_task *task, int64_t timeout_ns)
 }
 
 /* Notes that the rank's thread waits, and for whom. ISO_ECYCLE if that rank waits for this one; 1 if all
- * ranks of the engine wait. */
+ * ranks of the engine wait; 2 if the thread's rank was replaced: others answer in its name. */
 static int
 block(iso__lane *lane, iso_task *task)
 {
     iso__queue *own = lane->rank->engine->queue;
     int code = 0;
     pthread_mutex_lock(&wait_lock);
-    if (!task_ready(task)) { /* so its engine is there: closing ends its tasks first, then takes this lock */
+    if (lane->rank != iso__lane_rank) {
+        code = 2;
+    } else if (!task_ready(task)) { /* so its engine is there: closing ends its tasks first, then takes this lock */
         int number = atomic_load_explicit(&task->rank, memory_order_relaxed);
         if (number == 0)
             number = task->target;
@@ -84,10 +86,10 @@ block(iso__lane *lane, iso_task *task)
     return code;
 }
 
+/* Under the wait lock. */
 static void
-unblock(iso__lane *lane)
+unlink_blocked(iso__lane *lane)
 {
-    pthread_mutex_lock(&wait_lock);
     for (iso__lane **at = &blocked_lanes; *at != NULL; at = &(*at)->next_blocked) {
         if (*at == lane) {
             *at = lane->next_blocked;
@@ -97,6 +99,23 @@ unblock(iso__lane *lane)
             break;
         }
     }
+}
+
+static void
+unblock(iso__lane *lane)
+{
+    pthread_mutex_lock(&wait_lock);
+    if (lane->rank == iso__lane_rank)
+        unlink_blocked(lane);
+    pthread_mutex_unlock(&wait_lock);
+}
+
+void
+iso__lane_hand_over(iso__lane *lane, iso_rank *to)
+{
+    pthread_mutex_lock(&wait_lock);
+    unlink_blocked(lane);
+    lane->rank = to;
     pthread_mutex_unlock(&wait_lock);
 }
 
@@ -118,7 +137,7 @@ take_back(iso__lane *lane, iso_task *task)
     if (task->engine != lane->rank->engine || task->target != ISO_ANY_RANK || !iso__task_claim(task))
         return false;
     unblock(lane); /* its own calls may wait in turn */
-    iso__lane_run(lane, task);
+    iso__lane_run(iso__lane_rank, task);
     return true;
 }
 
@@ -129,6 +148,8 @@ wait_on_rank(iso__lane *lane, iso_task *task, int64_t timeout_ns)
     int code = 0;
     while (!task_ready(task) && code >= 0) {
         code = block(lane, task);
+        if (code == 2)
+            return wait_on_host_thread(task, timeout_ns);
         if (code < 0 || (code == 1 && take_back(lane, task)))
             break;
         sleep_on(task, SLICE_NS);

@@ -71,6 +71,13 @@ module_exec(PyObject *module)
         if (state->methods[i] == NULL)
             return -1;
     }
+    state->deadline_exceeded = PyErr_NewExceptionWithDoc(
+        "OpenSIPS.DeadlineExceeded",
+        "A call took longer than its deadline. Not an Exception: `except Exception` lets it pass.", PyExc_BaseException,
+        NULL);
+    if (state->deadline_exceeded == NULL ||
+        PyModule_AddObjectRef(module, "DeadlineExceeded", state->deadline_exceeded) < 0)
+        return -1;
     return script_types_make(module, state);
 }
 
@@ -85,6 +92,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->type_reply);
     for (int i = 0; i < ISO_METHOD_COUNT; i++)
         Py_VISIT(state->methods[i]);
+    Py_VISIT(state->deadline_exceeded);
     Py_VISIT(state->functions);
     return 0;
 }
@@ -100,6 +108,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->type_reply);
     for (int i = 0; i < ISO_METHOD_COUNT; i++)
         Py_CLEAR(state->methods[i]);
+    Py_CLEAR(state->deadline_exceeded);
     Py_CLEAR(state->functions);
     return 0;
 }

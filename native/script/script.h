@@ -61,6 +61,7 @@ typedef struct script_state {
     PyTypeObject *base, *request, *reply;
     PyObject *type_request, *type_reply; /* "SIP_REQUEST", "SIP_REPLY" */
     PyObject *methods[ISO_METHOD_COUNT]; /* interned; NULL of ISO_METHOD_OTHER */
+    PyObject *deadline_exceeded;
     PyObject *functions; /* dict: name -> number, the host's from 0, then the engine-provided ones */
 } script_state;
 
