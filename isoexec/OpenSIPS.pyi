@@ -13,6 +13,7 @@ from collections.abc import Buffer
 from typing import Literal, Self, final
 
 __all__ = [
+    "DeadlineExceeded",
     "LM_ALERT",
     "LM_CRIT",
     "LM_DBG",
@@ -34,6 +35,13 @@ def LM_WARN(text: str, /) -> None: ...
 def LM_NOTICE(text: str, /) -> None: ...
 def LM_INFO(text: str, /) -> None: ...
 def LM_DBG(text: str, /) -> None: ...
+
+class DeadlineExceeded(BaseException):
+    """The call took longer than its deadline (setting `deadline`): it is raised in the middle of it.
+
+    Catch it only to clean up, and let it go on: it is raised again. `except Exception` does not see
+    it. The call ends with the outcome "deadline" and without its edits.
+    """
 
 class SIPMsg:
     """A SIP message. Every object is a `SIPRequest` or a `SIPReply`.

@@ -2,7 +2,7 @@
 
 In a Python program this gives :class:`Engine`, :class:`AsyncEngine` and what belongs to them.
 Inside a rank, where a handler script may import it too, it gives only ``rank``, the number of the
-rank, and ``log(level, text)``.
+rank, ``log(level, text)``, and ``DeadlineExceeded``.
 Importing it starts nothing.
 """
 
@@ -10,10 +10,10 @@ import sys as _sys
 from typing import TYPE_CHECKING
 
 if not TYPE_CHECKING and "_isoexec_rank" in _sys.modules:
-    from _isoexec_rank import log
+    from _isoexec_rank import DeadlineExceeded, log
     from _isoexec_rank import number as rank
 
-    __all__ = ["log", "rank"]
+    __all__ = ["DeadlineExceeded", "log", "rank"]
 else:
     try:
         from isoexec import _native
@@ -36,6 +36,7 @@ else:
 
     if TYPE_CHECKING:
         from isoexec.aio import AsyncEngine
+        from isoexec.OpenSIPS import DeadlineExceeded as DeadlineExceeded  # inside a rank only
         from isoexec.OpenSIPS import SIPMsg, SIPReply, SIPRequest
 
         # Of the view inside a rank.

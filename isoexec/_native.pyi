@@ -204,7 +204,7 @@ class Call:
 
 @final
 class LogQueue:
-    """The lines of an engine on their way to logging; holds 4096, drops and counts more."""
+    """The lines and events of an engine on their way to logging; holds 4096, drops and counts more."""
 
     def __new__(cls) -> Self: ...
     @property
@@ -270,7 +270,7 @@ class Engine:
     def open_rank(self, number: int, /) -> Rank: ...
     def stats(
         self, number: int, /
-    ) -> tuple[int, bool, int, tuple[int, ...], int, int, int, int, int, int, bytes]: ...
+    ) -> tuple[int, bool, bool, int, tuple[int, ...], int, int, int, int, int, int, int, bytes]: ...
     def capsules(self) -> tuple[object, object]:
         """The iso_engine and the log of this engine, for a host in C; good until close()."""
     def close(self) -> int: ...

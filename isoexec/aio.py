@@ -190,6 +190,7 @@ class AsyncEngine:
         settings: Mapping[str, Value | os.PathLike[str] | None] | None = None,
         functions: Mapping[str, HostFunction] | None = None,
         logger: logging.Logger | None = None,
+        on_event: Callable[[str, int], None] | None = None,
         **more: Value | os.PathLike[str] | None,
     ) -> None:
         self._make = functools.partial(
@@ -199,6 +200,7 @@ class AsyncEngine:
             settings=settings,
             functions=functions,
             logger=logger,
+            on_event=on_event,
             channel="queue",
             **more,
         )

@@ -29,6 +29,7 @@ type Look = Literal["versions", "modules", "memory", "threads", "run"]
 
 LOOK_SECONDS = 5.0
 PUMP_SECONDS = 1.0
+EVENT = 100  # stands in the place of a log level; the text is the name of the event
 
 LOG_LEVELS = {
     -3: logging.CRITICAL,
@@ -49,6 +50,8 @@ class RankStats:
     number: int
     open: bool
     """Whether the rank serves; False if it was never opened or is closed."""
+    stuck: bool
+    """Whether its call goes on for the time of the setting ``grace`` after its deadline."""
     calls: int
     outcomes: dict[str, int]
     """How many calls ended so: ``"returned"``, ``"raised"``, ..."""
@@ -60,6 +63,8 @@ class RankStats:
     """Calls that wait in the queue of this rank; those for any rank are not counted."""
     blocks: int
     """Memory blocks of the rank's interpreter when somebody last looked at its memory, else 0."""
+    restarts: int
+    """How often a new rank took over the number of one that was stuck."""
     sampled: int
     """How many calls the histogram holds."""
     histogram: bytes
@@ -103,6 +108,8 @@ class Engine:
     :param logger: where lines go: children ``script`` (with ``record.rank``) and ``engine``; by
         default the logger ``isoexec``.
     :param host_functions: host functions in C: a capsule ``isoexec.functions`` of an extension.
+    :param on_event: called as ``on_event(event, rank)`` on the thread that writes the log lines,
+        in order with them: ``"stuck"``, ``"freed"``, ``"replaced"``. It may not close the engine.
     :param more: settings by name; they win over `settings`.
     :raises ConfigError: settings or functions are wrong; lists every problem.
     :raises EngineStartError: the engine could not be made.
@@ -119,6 +126,7 @@ class Engine:
         functions: Mapping[str, HostFunction] | None = None,
         logger: logging.Logger | None = None,
         host_functions: object | None = None,
+        on_event: Callable[[str, int], None] | None = None,
         **more: Value | os.PathLike[str] | None,
     ) -> None:
         given = {"script_name": script, "ranks": ranks, "channel": channel}
@@ -130,7 +138,7 @@ class Engine:
             {**defaults, **_given(settings or {}), **_given(more), **_given(given)}
         )
         rows = _function_rows(functions or {})
-        self._log = _LogPump(logger or logging.getLogger("isoexec"))
+        self._log = _LogPump(logger or logging.getLogger("isoexec"), on_event)
         try:
             more_rows = () if host_functions is None else (host_functions,)
             self._native = _native.Engine(dict(self.settings), rows, self._log.queue, *more_rows)
@@ -245,10 +253,12 @@ class Engine:
 
     def _rank_stats(self, number: int) -> RankStats:
         row = self._native.stats(number)
-        _, is_open, calls, outcomes, edits, log_lines, opened_ns, waiting, blocks, sampled, _ = row
+        _, is_open, stuck, calls, outcomes, edits, log_lines, opened_ns, *rest = row
+        waiting, blocks, restarts, sampled, histogram = rest
         return RankStats(
             number=number,
             open=is_open,
+            stuck=stuck,
             calls=calls,
             outcomes=dict(zip(_native.outcomes(), outcomes, strict=True)),
             edits=edits,
@@ -256,8 +266,9 @@ class Engine:
             opened_ns=opened_ns,
             waiting=waiting,
             blocks=blocks,
+            restarts=restarts,
             sampled=sampled,
-            histogram=row[-1],
+            histogram=histogram,
         )
 
     def look(
@@ -346,13 +357,16 @@ def close_all() -> None:
 
 
 class _LogPump:
-    """Carries log lines from the engine's queue to logging, on a thread of its own.
+    """Carries log lines and events from the engine's queue to logging, on a thread of its own.
 
     The thread is a daemon, since one that is not would be joined before atexit closes the engine.
     """
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(
+        self, logger: logging.Logger, on_event: Callable[[str, int], None] | None
+    ) -> None:
         self.queue = _native.LogQueue()
+        self._on_event = on_event
         self._script = logger.getChild("script")
         self._engine = logger.getChild("engine")
         self._thread = threading.Thread(target=self._run, name="isoexec-log", daemon=True)
@@ -361,12 +375,18 @@ class _LogPump:
     def _run(self) -> None:
         while (lines := self.queue.read(PUMP_SECONDS)) is not None:
             for level, rank, text in lines:
-                logger = self._script if rank else self._engine
-                shown = LOG_LEVELS.get(level, logging.INFO)
                 try:
-                    logger.log(shown, "%s", text, extra={"rank": rank})
+                    self._carry(level, rank, text)
                 except Exception:  # a filter raised: the next line must come all the same
                     traceback.print_exc()
+
+    def _carry(self, level: int, rank: int, text: str) -> None:
+        if level != EVENT:
+            logger = self._script if rank else self._engine
+            shown = LOG_LEVELS.get(level, logging.INFO)
+            logger.log(shown, "%s", text, extra={"rank": rank})
+        elif self._on_event is not None:
+            self._on_event(text, rank)
 
     def stop(self) -> None:
         """Takes no more lines and waits until those that are there were written."""

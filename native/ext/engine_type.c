@@ -42,6 +42,8 @@ create(ext_engine *self, PyObject *values, PyObject *capsule)
         config.function_count = function_count;
         config.log = ext_log_put;
         config.log_user = self->queue;
+        config.event = ext_event_put;
+        config.event_user = self->queue;
         self->rank_count = config.ranks;
         self->channel = config.channel;
         self->reject = config.on_overload == ISO_OVERLOAD_REJECT;
@@ -214,9 +216,10 @@ engine_stats(ext_engine *self, PyObject *number)
     if (outcomes == NULL) {
         return NULL;
     }
-    return Py_BuildValue("(iNKNKKKIIKy#)", stats.number, PyBool_FromLong(stats.open), (unsigned long long)stats.calls,
+    return Py_BuildValue("(iNNKNKKKIIIKy#)", stats.number, PyBool_FromLong(stats.open), PyBool_FromLong(stats.stuck),
+                         (unsigned long long)stats.calls,
                          outcomes, (unsigned long long)stats.edits, (unsigned long long)stats.log_lines,
-                         (unsigned long long)stats.opened_ns, (unsigned)stats.waiting, (unsigned)stats.blocks,
+                         (unsigned long long)stats.opened_ns, (unsigned)stats.waiting, (unsigned)stats.blocks, (unsigned)stats.restarts,
                          (unsigned long long)stats.sampled, (const char *)stats.histogram,
                          (Py_ssize_t)sizeof stats.histogram);
 }

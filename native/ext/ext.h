@@ -232,6 +232,8 @@ int ext_functions_running(const ext_engine *engine); /* this thread runs a host 
 /* log_queue.c */
 extern PyType_Spec ext_log_queue_spec;
 void ext_log_put(void *queue, int level, int rank, const char *text); /* an iso_log_fn: any thread */
+#define EXT_EVENT 100 /* instead of a level: the text is an event's name */
+void ext_event_put(void *queue, int event, int rank); /* an iso_event_fn: comes in order with the lines */
 void ext_log_close(ext_log_queue *queue);
 
 /* tables.c */

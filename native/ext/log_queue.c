@@ -50,6 +50,16 @@ ext_log_put(void *user, int level, int rank, const char *text)
 }
 
 void
+ext_event_put(void *user, int event, int rank)
+{
+    static const char *const names[] = {
+        [ISO_EVENT_STUCK] = "stuck",     [ISO_EVENT_FREED] = "freed",         [ISO_EVENT_REPLACED] = "replaced",
+        [ISO_EVENT_CRASHED] = "crashed", [ISO_EVENT_RESTARTED] = "restarted", [ISO_EVENT_RELOADED] = "reloaded",
+    };
+    ext_log_put(user, EXT_EVENT, rank, names[event]);
+}
+
+void
 ext_log_close(ext_log_queue *self)
 {
     pthread_mutex_lock(&self->mutex);
@@ -202,7 +212,7 @@ queue_dealloc(ext_log_queue *self)
 static PyMethodDef queue_methods[] = {
     {"read", (PyCFunction)queue_read, METH_O,
      "read($self, timeout, /)\n--\n\nWaits up to `timeout` s for lines: a list of (level, rank, text), or None at the "
-     "end."},
+     "end. Level 100: the text is the name of an event."},
     {"close", (PyCFunction)queue_close, METH_NOARGS,
      "close($self, /)\n--\n\nNo more lines are taken; readers wake up."},
     {NULL, NULL, 0, NULL},
