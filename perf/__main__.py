@@ -69,5 +69,14 @@ def handoff(quick: bool, check: bool, samples_path: Path | None) -> None:
     measure_and_report(run, report, quick, check, samples_path)
 
 
+@main.command()
+@options
+def deadline(quick: bool, check: bool, samples_path: Path | None) -> None:
+    """Measures what a deadline costs, and how late it ends a call."""
+    from perf.deadline import report, run
+
+    measure_and_report(run, report, quick, check, samples_path)
+
+
 if __name__ == "__main__":
     main(prog_name="python -m perf")

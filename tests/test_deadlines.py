@@ -135,6 +135,10 @@ def test_the_log_says_where_it_was(one_rank: Case) -> None:
     one_rank.log.wait("while True:")
 
 
+def test_the_exception_is_one(one_rank: Case) -> None:
+    assert one_rank.call("imports").code == 1
+
+
 def test_what_follows_in_a_call_is_clean_by_thousands(one_rank: Case) -> None:
     one_rank.expect_deadline("spin")
     one_rank.expect_clean(10_000)
