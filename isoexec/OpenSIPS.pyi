@@ -37,7 +37,7 @@ def LM_INFO(text: str, /) -> None: ...
 def LM_DBG(text: str, /) -> None: ...
 
 class DeadlineExceeded(BaseException):
-    """The call took longer than its deadline (setting `deadline`): it is raised in the middle of it.
+    """The call takes longer than its deadline (setting `deadline`): raised in the middle of it.
 
     Catch it only to clean up, and let it go on: it is raised again. `except Exception` does not see
     it. The call ends with the outcome "deadline" and without its edits.

@@ -204,7 +204,7 @@ class Call:
 
 @final
 class LogQueue:
-    """The lines and events of an engine on their way to logging; holds 4096, drops and counts more."""
+    """Lines and events of an engine on their way to logging; holds 4096, drops and counts more."""
 
     def __new__(cls) -> Self: ...
     @property
