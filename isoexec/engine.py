@@ -362,9 +362,7 @@ class _LogPump:
     The thread is a daemon, since one that is not would be joined before atexit closes the engine.
     """
 
-    def __init__(
-        self, logger: logging.Logger, on_event: Callable[[str, int], None] | None
-    ) -> None:
+    def __init__(self, logger: logging.Logger, on_event: Callable[[str, int], None] | None) -> None:
         self.queue = _native.LogQueue()
         self._on_event = on_event
         self._script = logger.getChild("script")

@@ -122,7 +122,6 @@ class Handler:
         while True:
             pass
 
-
     def bare_except(self, msg):
         """Swallows it once."""
         try:
