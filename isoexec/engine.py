@@ -253,8 +253,8 @@ class Engine:
 
     def _rank_stats(self, number: int) -> RankStats:
         row = self._native.stats(number)
-        _, is_open, stuck, calls, outcomes, edits, log_lines, opened_ns, *rest = row
-        waiting, blocks, restarts, sampled, histogram = rest
+        _, is_open, stuck, calls, outcomes, edits, log_lines, opened_ns = row[:8]
+        waiting, blocks, restarts, sampled, histogram = row[8:]
         return RankStats(
             number=number,
             open=is_open,
