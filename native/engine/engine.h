@@ -103,6 +103,7 @@ struct iso_rank {
     int max_depth;
     bool attached;            /* the thread holds this rank's GIL: in a call or between begin and end */
     bool needs_main;          /* a host function is written in Python */
+    bool watched;             /* a deadline is set, and the rank is open */
     bool output_pending;      /* sys.stdout or stderr holds a part of a line */
     _Atomic uint32_t attention; /* ISO__ATTEND_...: why the next call may not take the short way */
     uint64_t sample_mask;     /* calls whose number has none of these bits are timed: 0 all, all bits none */

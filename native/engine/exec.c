@@ -149,7 +149,7 @@ run_call(iso_rank *rank, iso__frame *frame, iso_str extra, iso_result *out)
         out->code = -1;
         outcome = no_object(rank, frame);
     }
-    if (ISO__UNLIKELY(rank->watch.on))
+    if (ISO__UNLIKELY(rank->watched))
         iso__watch_method_over(&rank->watch, rank->depth);
     out->outcome = outcome;
     out->error = (iso_str){NULL, 0};
@@ -186,7 +186,7 @@ static inline void
 pop_frame(iso_rank *rank)
 {
     rank->depth--;
-    if (ISO__UNLIKELY(rank->watch.on) && rank->depth > 0)
+    if (ISO__UNLIKELY(rank->watched) && rank->depth > 0)
         iso__watch_outer(&rank->watch);
 }
 
@@ -210,12 +210,12 @@ iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str 
         attend(rank);
     uint64_t calls = atomic_load_explicit(&rank->counters.calls, memory_order_relaxed);
     bool sampled = ((calls + 1) & rank->sample_mask) == 0;
-    uint64_t began = ISO__UNLIKELY(sampled || rank->watch.on) ? iso__clock_ticks() : 0;
+    uint64_t began = ISO__UNLIKELY(sampled || rank->watched) ? iso__clock_ticks() : 0;
     atomic_store_explicit(&rank->counters.calls, calls + 1, memory_order_relaxed);
     out->elapsed_ns = 0;
     bool detached = !rank->attached;
     iso__frame *frame = push_frame(rank, method, msg);
-    if (ISO__UNLIKELY(rank->watch.on) && rank->depth == 1)
+    if (ISO__UNLIKELY(rank->watched) && rank->depth == 1)
         iso__watch_begin(&rank->watch, began); /* waiting for the GIL counts */
     if (detached) {
         if (ISO__UNLIKELY(rank->needs_main) && rank->depth == 1)

@@ -52,7 +52,7 @@ static bool
 method_over(iso_rank *rank)
 {
     bool fired = rank->watch.fired;
-    if (rank->watch.on)
+    if (rank->watched)
         iso__watch_method_over(&rank->watch, rank->depth);
     return fired;
 }

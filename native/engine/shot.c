@@ -38,10 +38,10 @@ handles(const PyThreadState *state, PyObject *type)
     return false;
 }
 
-static void
-raise_in_call(iso_rank *rank)
+void
+iso__shot_raise(iso__watch *watch)
 {
-    iso__watch *watch = &rank->watch;
+    const iso_rank *rank = watch->rank;
     uint64_t now = iso__clock_ticks();
     if (watch->shielded || rank->py->async_exc != NULL)
         return;
@@ -88,7 +88,7 @@ run(void *argument)
         began = atomic_load(&rank->watch.began);
     }
     if (began != 0 && atomic_load(&shot->hard) == began)
-        raise_in_call(rank);
+        iso__shot_raise(&rank->watch);
     return 0;
 }
 

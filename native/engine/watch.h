@@ -30,7 +30,6 @@ enum {
 };
 
 typedef struct iso__watch {
-    bool on;                        /* a deadline is set, and the rank is open */
     bool fenced;                    /* there is no membarrier: calls pay for the barrier */
     bool fired;                     /* at the running call; under the GIL */
     bool shielded;                  /* the engine's own Python runs for a nested call; under the GIL */
@@ -65,6 +64,9 @@ struct iso__watchdog {
     uint64_t active_at;      /* ticks when a call was last seen; the thread's own */
 };
 
+/* Raises DeadlineExceeded in the running call, unless it is on its way or has just come. Under the GIL. */
+void iso__shot_raise(iso__watch *watch);
+
 /* Stores of this side before loads of it, as the watchdog sees them. */
 static inline void
 iso__watch_order(iso__watch *watch)
@@ -78,7 +80,6 @@ iso__watch_order(iso__watch *watch)
 void iso__watchdog_ring(iso__watchdog *dog);   /* it looks again; any thread */
 void iso__watch_wake(iso__watch *watch);       /* the same, for the first call after a pause */
 void iso__watch_settle(iso__watch *watch);     /* the end of a call that was fired at or held; under the GIL */
-void iso__watch_fire_again(iso__watch *watch); /* an outer call, after a nested one; under the GIL */
 
 /* The outermost call begins; its frame is filled. Attached or not. */
 static inline void
@@ -114,7 +115,7 @@ iso__watch_outer(iso__watch *watch)
 {
     watch->shielded = false;
     if (ISO__UNLIKELY(watch->fired))
-        iso__watch_fire_again(watch);
+        iso__shot_raise(watch);
 }
 
 /* watchdog.c */

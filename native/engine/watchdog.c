@@ -90,13 +90,6 @@ iso__watch_settle(iso__watch *watch)
 }
 
 void
-iso__watch_fire_again(iso__watch *watch)
-{
-    watch->last_shot = iso__clock_ticks();
-    PyThreadState_SetAsyncExc(watch->rank->py->thread_id, watch->exception);
-}
-
-void
 iso__watchdog_ring(iso__watchdog *dog)
 {
     atomic_fetch_add(&dog->word, 1);
@@ -426,7 +419,7 @@ iso__watch_enter(iso_rank *rank, iso_error *err)
         watch->fenced = !has_membarrier;
         watch->next = dog->first;
         dog->first = watch;
-        watch->on = true;
+        rank->watched = true;
     }
     pthread_mutex_unlock(&dog->lock);
     iso__watchdog_ring(dog); /* its deadline may be the shortest */
@@ -445,7 +438,7 @@ iso__watch_leave(iso_rank *rank)
         }
     }
     pthread_mutex_unlock(&rank->engine->watchdog.lock);
-    watch->on = false;
+    rank->watched = false;
     Py_CLEAR(watch->exception);
     if (watch->shot != NULL)
         iso__shot_drop(watch->shot);

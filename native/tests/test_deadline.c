@@ -30,11 +30,32 @@ again(const iso_call *call, const iso_value *argv, int argc, void *user, iso_err
     return result.outcome == ISO_OUTCOME_DEADLINE ? -50 : result.code;
 }
 
+/* Waits for a call of rank 2, from inside a call of rank 1. */
+static int
+other(const iso_call *call, const iso_value *argv, int argc, void *user, iso_error *err)
+{
+    iso_task *task = NULL;
+    (void)argv;
+    (void)argc;
+    (void)user;
+    (void)err;
+    int code = iso_submit(engine, 2, "calls", call->msg, text_of("gate"), NULL, 0, &task);
+    if (code == 0)
+        code = iso_task_wait(task, LIMIT_NS);
+    if (code == 0)
+        code = iso_task_result(task)->code;
+    iso_task_free(task);
+    return code;
+}
+
 static const iso_function functions[] = {
+    {.name = "other", .signature = "", .function = other, .flags = ISO_FUNCTION_BLOCKING},
     {.name = "gate", .signature = "", .function = gate, .flags = ISO_FUNCTION_BLOCKING},
     {.name = "again", .signature = "s", .function = again},
     {.name = "again_blocking", .signature = "s", .function = again, .flags = ISO_FUNCTION_BLOCKING},
 };
+
+static const iso_override *more_overrides; /* one row, for start */
 
 static void
 start(int ranks, int channel, int64_t deadline, int64_t grace)
@@ -51,6 +72,8 @@ start(int ranks, int channel, int64_t deadline, int64_t grace)
     config.functions = functions;
     config.function_count = sizeof functions / sizeof functions[0];
     config.event = count_event;
+    config.overrides = more_overrides;
+    config.override_count = more_overrides != NULL;
     for (int i = 0; i <= ISO_EVENT_RELOADED; i++)
         atomic_store(&events[i], 0);
     engine_start(&config);
@@ -268,6 +291,52 @@ test_a_stuck_rank_is_replaced(void)
     CHECK_INT(iso_engine_destroy(engine), 0);
 }
 
+/* Rank 1 is stuck because it waits for rank 2; the one that replaces it may wait for rank 2 too. */
+static void
+test_a_stuck_rank_that_waits_for_another(void)
+{
+    static const iso_override patient = {2, 2, "deadline", "none"};
+    iso_task *held[3];
+    more_overrides = &patient;
+    start(2, ISO_CHANNEL_QUEUE, DEADLINE_NS, DEADLINE_NS);
+    more_overrides = NULL;
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(submit(1, "calls", "other", NULL, 0, &held[i]), 0);
+        expect(held[i], -1);
+        CHECK(reaches(&events[ISO_EVENT_REPLACED], i + 1));
+    }
+    CHECK_INT(call(1, "one", NULL), 1);
+    gate_set(1);
+    CHECK(reaches(&gate_left, 3));
+    CHECK_INT(call(2, "one", NULL), 1);
+    CHECK_INT(call(1, "calls", "other"), 1);
+    pause_ms(500);
+    queue_end();
+}
+
+/* There is an end to it: the seventeenth stuck rank is kept, and serves when its call has ended. */
+static void
+test_too_many_stuck_ranks(void)
+{
+    iso_rank_stats stats;
+    iso_task *held;
+    start(1, ISO_CHANNEL_QUEUE, DEADLINE_NS, DEADLINE_NS);
+    for (int i = 1; i <= 17; i++) {
+        CHECK_INT(submit(1, "calls", "gate", NULL, 0, &held), 0);
+        expect(held, -1);
+        CHECK(reaches(&events[ISO_EVENT_STUCK], i));
+    }
+    CHECK_INT(iso_engine_stats(engine, 1, &stats), 0);
+    CHECK_INT(stats.restarts, 16);
+    CHECK_INT(stats.stuck, 1);
+    gate_set(1);
+    CHECK_INT(call(1, "one", NULL), 1);
+    CHECK(reaches(&events[ISO_EVENT_FREED], 1));
+    CHECK(reaches(&gate_left, 17));
+    pause_ms(1500);
+    queue_end();
+}
+
 static void
 test_forgotten_calls(void)
 {
@@ -316,6 +385,7 @@ main(int argc, char **argv)
     TEST_MAIN(argc, argv, TEST(test_calls_are_ended), TEST(test_in_a_batch), TEST(test_nested),
               TEST(test_a_blocking_host_function), TEST(test_a_stuck_inline_rank),
               TEST(test_calls_that_end_at_their_deadline), TEST(test_the_callers_memory_is_its_own),
-              TEST(test_a_stuck_rank_is_replaced), TEST(test_forgotten_calls), TEST(test_a_call_let_go_of),
+              TEST(test_a_stuck_rank_is_replaced), TEST(test_a_stuck_rank_that_waits_for_another),
+              TEST(test_too_many_stuck_ranks), TEST(test_forgotten_calls), TEST(test_a_call_let_go_of),
               TEST(test_destroy_with_a_stuck_rank));
 }
