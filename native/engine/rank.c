@@ -361,8 +361,8 @@ iso__rank_leave(iso_rank *rank)
     iso__rank_attach(rank);
     if (iso__rank_end_attached(rank))
         return;
-    iso__log(engine, ISO_LOG_NOTICE, rank->number, "the stuck call of a rank that was replaced has ended after all");
     pthread_mutex_lock(&engine->lock);
+    iso__log(engine, ISO_LOG_NOTICE, rank->number, "the stuck call of a rank that was replaced has ended after all");
     atomic_store(&rank->state, ISO__RANK_CLOSED);
     engine->replaced_live--;
     pthread_mutex_unlock(&engine->lock); /* the engine may be gone from here */
