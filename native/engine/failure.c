@@ -57,7 +57,7 @@ method_over(iso_rank *rank)
     return fired;
 }
 
-/* "took longer than its deadline of 20ms, 20.31 ms so far: " */
+/* "took longer than its deadline of 20ms, it was ended after 20.05 ms: " */
 static void
 add_deadline(iso_rank *rank, iso__text *to)
 {

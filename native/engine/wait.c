@@ -141,6 +141,13 @@ take_back(iso__lane *lane, iso_task *task)
     return true;
 }
 
+static int64_t
+left_until(uint64_t end)
+{
+    uint64_t now = iso__clock_monotonic_ns();
+    return end > now ? (int64_t)(end - now) : 0;
+}
+
 static int
 wait_on_rank(iso__lane *lane, iso_task *task, int64_t timeout_ns)
 {
@@ -149,7 +156,7 @@ wait_on_rank(iso__lane *lane, iso_task *task, int64_t timeout_ns)
     while (!task_ready(task) && code >= 0) {
         code = block(lane, task);
         if (code == 2)
-            return wait_on_host_thread(task, timeout_ns);
+            return wait_on_host_thread(task, timeout_ns < 0 ? -1 : left_until(end));
         if (code < 0 || (code == 1 && take_back(lane, task)))
             break;
         sleep_on(task, SLICE_NS);
