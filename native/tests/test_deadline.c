@@ -84,6 +84,7 @@ start(int ranks, int channel, int64_t deadline, int64_t grace)
     config.grace = grace;
     config.functions = functions;
     config.function_count = sizeof functions / sizeof functions[0];
+    config.timing = ISO_TIMING_FULL;
     config.log = count_leaving;
     config.event = count_event;
     atomic_store(&left, 0);
@@ -211,8 +212,9 @@ race(void *argument)
         snprintf(ns, sizeof ns, "%d", 2000000 - 80000 + rand_r(&seed) % 160000);
         iso_result result = exec_on(rank, "until", ns);
         CHECK(result.outcome == ISO_OUTCOME_RETURNED || result.outcome == ISO_OUTCOME_DEADLINE);
-        result = exec_on(rank, "one", NULL);
-        CHECK_INT(result.outcome, ISO_OUTCOME_RETURNED);
+        result = exec_on(rank, "one", NULL); /* on a busy machine it may be late itself */
+        CHECK(result.outcome == ISO_OUTCOME_RETURNED ||
+              (result.outcome == ISO_OUTCOME_DEADLINE && result.elapsed_ns > 2000000));
     }
     CHECK_INT(iso_rank_close(rank), 0);
     return NULL;
