@@ -419,7 +419,8 @@ ISO_API int iso_engine_create(iso_engine **out, const iso_config *config, iso_er
 
 /* Ends the engine: ranks that are still open are ended if their threads are gone, else the call
  * waits for the grace time and then abandons them with one log line (their interpreter is never
- * touched again). Blocks. NULL is a no-op. Returns the number of abandoned ranks. */
+ * touched again). Blocks. NULL is a no-op. Returns the number of abandoned ranks; replaced ones whose stuck
+ * calls still run count too. */
 ISO_API int iso_engine_destroy(iso_engine *engine);
 
 /* ---- ranks -------------------------------------------------------------------------------- */
