@@ -125,6 +125,7 @@ struct iso_rank {
     script_host host;
     PyObject *script_module; /* OpenSIPS */
     PyObject *rules;         /* namespace of rank_rules.py */
+    PyObject *own_modules;   /* OwnModules of own_modules.py */
     iso__method *methods[ISO__METHOD_TABLE];
     int method_count;
     int watcher; /* id of the watch over the handler's dict, -1 if none */
@@ -211,14 +212,22 @@ PyObject *iso__run_embedded(const char *source, const char *name, PyObject *pres
 
 /* load.c: attached */
 int iso__script_path(iso_engine *engine, iso_error *err); /* detached, no Python */
-int iso__script_load(iso_rank *rank, iso_error *err);
+/* The rank's OwnModules (own_modules.py) over a table of modules: new reference, or NULL with an error set. NULL
+ * for `builtins`: the interpreter's. */
+PyObject *iso__own_modules_new(iso_rank *rank, PyObject *table, PyObject *builtins);
+int iso__own_modules_install(iso_rank *rank, iso_error *err); /* over sys.modules, of an interpreter of its own */
+/* Loads the script afresh; mod_init, child_init. *handler_out is a new reference, set as soon as there is one,
+ * also if child_init fails then. */
+int iso__script_load(iso_rank *rank, PyObject **handler_out, iso_error *err);
+void iso__child_exit(iso_rank *rank, PyObject *handler); /* if it has one; what it raises is logged */
 
 /* methods.c: attached */
 int iso__methods_install(iso_rank *rank); /* 0, or -1 with an error set */
 iso__method *iso__method_find(iso_rank *rank, const char *name);
 PyObject *iso__method_call(iso_rank *rank, iso__method *method, const char *name, PyObject **args, size_t nargs,
                            bool *missing);
-void iso__methods_clear(iso_rank *rank);
+void iso__methods_reset(iso_rank *rank); /* forgets all of the handler, which is about to be another */
+void iso__methods_clear(iso_rank *rank); /* the same for good */
 
 /* failure.c: attached, with an error set */
 /* Takes the error, logs it, keeps its text in the frame. Returns the outcome. */
