@@ -28,6 +28,7 @@ type Address = tuple[str, int]
 type Look = Literal["versions", "modules", "memory", "threads", "run"]
 
 LOOK_SECONDS = 5.0
+RELOAD_SECONDS = 30.0
 PUMP_SECONDS = 1.0
 
 LOG_LEVELS = {
@@ -60,6 +61,8 @@ class RankStats:
     """Calls that wait in the queue of this rank; those for any rank are not counted."""
     blocks: int
     """Memory blocks of the rank's interpreter when somebody last looked at its memory, else 0."""
+    reloads: int
+    """How often the rank took new code of the script."""
     sampled: int
     """How many calls the histogram holds."""
     histogram: bytes
@@ -242,7 +245,7 @@ class Engine:
 
     def _rank_stats(self, number: int) -> RankStats:
         row = self._native.stats(number)
-        _, is_open, calls, outcomes, edits, log_lines, opened_ns, waiting, blocks, sampled, _ = row
+        _, is_open, calls, outcomes, edits, log_lines, opened_ns, waiting, blocks, reloads, *_ = row
         return RankStats(
             number=number,
             open=is_open,
@@ -253,9 +256,26 @@ class Engine:
             opened_ns=opened_ns,
             waiting=waiting,
             blocks=blocks,
-            sampled=sampled,
+            reloads=reloads,
+            sampled=row[-2],
             histogram=row[-1],
         )
+
+    def reload(self, *, timeout: float = RELOAD_SECONDS) -> None:
+        """Has each rank load the script and its own modules afresh; from any thread.
+
+        One rank after another does it between two calls, beside the old code, which goes on where
+        the new one fails, and in the ranks after it. ``docs/reload.md`` says what is reloaded.
+
+        :param timeout: how long to wait for all ranks, 0 to 3600 seconds.
+        :raises ScriptError: the new script, its ``mod_init`` or ``child_init`` failed; see
+            ``traceback``. The old code goes on.
+        :raises CallTimeoutError: a rank was busy all the time, or nobody serviced it; it reloads
+            before its next call.
+        :raises RankError: another reload is going on, or this thread is in a call of the engine.
+        :raises EngineClosedError: the engine is closed.
+        """
+        self._native.reload(timeout)
 
     def look(
         self, rank: int, what: Look, snippet: str | None = None, *, timeout: float = LOOK_SECONDS

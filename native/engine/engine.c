@@ -123,7 +123,9 @@ fill_engine(iso_engine *engine, const iso_config *config, iso_error *err)
         failed = make_ranks(engine, err);
     if (!failed)
         failed = iso__queue_new(engine, err);
-    return failed ? failed : iso__runtime_start(&engine->config, err);
+    if (!failed)
+        failed = iso__runtime_start(&engine->config, err);
+    return failed ? failed : iso__reload_signal_start(engine, err);
 }
 
 int
@@ -212,15 +214,25 @@ iso__engine_close_ranks(iso_engine *engine)
     return abandoned;
 }
 
-int
-iso__engine_close(iso_engine *engine)
+void
+iso_engine_closing(iso_engine *engine)
 {
     pthread_mutex_lock(&engine->lock);
     engine->closing = true;
+    pthread_cond_broadcast(&engine->changed);
     pthread_mutex_unlock(&engine->lock);
     for (int i = 0; i < engine->config.ranks; i++)
         iso__mail_wake(&engine->ranks[i]); /* the host of an inline rank learns of it by iso_rank_service */
-    return engine->queue != NULL ? iso__queue_close(engine->queue) : iso__engine_close_ranks(engine);
+}
+
+int
+iso__engine_close(iso_engine *engine)
+{
+    iso_engine_closing(engine);
+    int abandoned = engine->queue != NULL ? iso__queue_close(engine->queue) : iso__engine_close_ranks(engine);
+    iso__reload_signal_stop(engine);
+    iso__reload_end(engine);
+    return abandoned;
 }
 
 int

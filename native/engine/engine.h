@@ -137,6 +137,7 @@ struct iso_rank {
     struct iso__lane *lane;   /* its side of the queue channel, NULL if it has none */
     int mail_fd;              /* readable while letters wait for an inline rank */
     _Atomic uint64_t opened_ns; /* monotonic time since when it serves, 0 if it does not */
+    _Atomic uint32_t reloads;
     _Atomic uint32_t blocks;  /* memory blocks of its interpreter, when last looked */
 };
 
@@ -147,7 +148,11 @@ struct iso_engine {
     iso_rank *ranks;        /* config.ranks of them; number i at [i - 1] */
     pthread_mutex_t lock;   /* guards state changes of ranks between threads */
     pthread_cond_t changed; /* a rank closed */
-    bool closing;
+    _Atomic bool closing;   /* set under the lock */
+    bool reloading;         /* a thread is in iso_engine_reload; under the lock */
+    uint64_t reload_round;  /* of the last reload; that thread's */
+    _Atomic uint64_t reload_failed; /* the last round that failed in a rank: others need not try it */
+    struct iso__reload_signal *reload_signal; /* NULL: the engine takes none */
     struct iso__queue *queue; /* the queue channel, NULL if the engine has none */
     iso_engine *next;         /* runtime's list */
 };
@@ -247,6 +252,13 @@ void iso__mail_service(iso_rank *rank); /* on its thread, between calls, attache
 void iso__mail_refuse(iso_rank *rank);  /* the rank has ended: nobody will answer any more */
 void iso__mail_wake(iso_rank *rank);    /* from any thread */
 int iso__mail_open(iso_rank *rank, iso_error *err);
+
+/* reload.c */
+void iso__reload_end(iso_engine *engine); /* of an engine that is closing: waits until nobody reloads it any more */
+
+/* reload_signal.c */
+int iso__reload_signal_start(iso_engine *engine, iso_error *err);
+void iso__reload_signal_stop(iso_engine *engine);
 
 /* functions.c: script_host.run */
 int iso__function_run(void *rank, const iso_function *function, const iso_msg *msg, iso_edits *edits,

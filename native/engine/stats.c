@@ -78,6 +78,7 @@ iso_engine_stats(const iso_engine *engine, int number, iso_rank_stats *out)
     out->opened_ns = opened != 0 ? iso__clock_monotonic_ns() - opened : 0;
     out->waiting = (uint32_t)iso__queue_waiting(engine, number);
     out->blocks = atomic_load(&rank->blocks);
+    out->reloads = atomic_load(&rank->reloads);
     for (size_t i = 0; i < ISO_HISTOGRAM_BUCKETS; i++)
         out->sampled += out->histogram[i] = READ(histogram[i]);
 #undef READ
