@@ -22,6 +22,7 @@ import anyio.to_thread
 from isoexec import _native
 from isoexec.engine import (
     LOOK_SECONDS,
+    RELOAD_SECONDS,
     Address,
     Engine,
     HostFunction,
@@ -343,6 +344,11 @@ class AsyncEngine:
     def stats(self) -> list[RankStats]:
         """The counters of every rank; never waits. As :meth:`isoexec.Engine.stats`."""
         return self.engine.stats()
+
+    async def reload(self, *, timeout: float = RELOAD_SECONDS) -> None:  # noqa: ASYNC109
+        """Has each rank load the script afresh, as :meth:`isoexec.Engine.reload`."""
+        reload = functools.partial(self.engine.reload, timeout=timeout)
+        await anyio.to_thread.run_sync(reload, limiter=self._threads)
 
     async def look(
         self,

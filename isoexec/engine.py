@@ -28,6 +28,7 @@ type Address = tuple[str, int]
 type Look = Literal["versions", "modules", "memory", "threads", "run"]
 
 LOOK_SECONDS = 5.0
+RELOAD_SECONDS = 30.0
 PUMP_SECONDS = 1.0
 EVENT = 100  # stands in the place of a log level; the text is the name of the event
 
@@ -65,6 +66,8 @@ class RankStats:
     """Memory blocks of the rank's interpreter when somebody last looked at its memory, else 0."""
     restarts: int
     """How often a new rank took over the number of one that was stuck."""
+    reloads: int
+    """How often the rank took new code of the script."""
     sampled: int
     """How many calls the histogram holds."""
     histogram: bytes
@@ -254,7 +257,7 @@ class Engine:
     def _rank_stats(self, number: int) -> RankStats:
         row = self._native.stats(number)
         _, is_open, stuck, calls, outcomes, edits, log_lines, opened_ns = row[:8]
-        waiting, blocks, restarts, sampled, histogram = row[8:]
+        waiting, blocks, restarts, reloads, sampled, histogram = row[8:]
         return RankStats(
             number=number,
             open=is_open,
@@ -267,9 +270,26 @@ class Engine:
             waiting=waiting,
             blocks=blocks,
             restarts=restarts,
+            reloads=reloads,
             sampled=sampled,
             histogram=histogram,
         )
+
+    def reload(self, *, timeout: float = RELOAD_SECONDS) -> None:
+        """Has each rank load the script and its own modules afresh; from any thread.
+
+        One rank after another does it between two calls, beside the old code, which goes on where
+        the new one fails, and in the ranks after it. ``docs/reload.md`` says what is reloaded.
+
+        :param timeout: how long to wait for all ranks, 0 to 3600 seconds.
+        :raises ScriptError: the new script, its ``mod_init`` or ``child_init`` failed; see
+            ``traceback``. The old code goes on.
+        :raises CallTimeoutError: a rank was busy all the time, or nobody serviced it; it reloads
+            before its next call.
+        :raises RankError: another reload is going on, or this thread is in a call of the engine.
+        :raises EngineClosedError: the engine is closed.
+        """
+        self._native.reload(timeout)
 
     def look(
         self, rank: int, what: Look, snippet: str | None = None, *, timeout: float = LOOK_SECONDS

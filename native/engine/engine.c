@@ -156,7 +156,9 @@ fill_engine(iso_engine *engine, const iso_config *config, iso_error *err)
         failed = make_ranks(engine, err);
     if (!failed)
         failed = iso__queue_new(engine, err);
-    return failed ? failed : iso__runtime_start(&engine->config, err);
+    if (!failed)
+        failed = iso__runtime_start(&engine->config, err);
+    return failed ? failed : iso__reload_signal_start(engine, err);
 }
 
 int
@@ -247,16 +249,25 @@ iso__engine_close_ranks(iso_engine *engine)
     return abandoned;
 }
 
-int
-iso__engine_close(iso_engine *engine)
+void
+iso_engine_closing(iso_engine *engine)
 {
     pthread_mutex_lock(&engine->lock);
     engine->closing = true;
+    pthread_cond_broadcast(&engine->changed);
     pthread_mutex_unlock(&engine->lock);
     for (int i = 0; i < engine->config.ranks; i++)
-        iso__mail_wake(engine->ranks[i]); /* the host of an inline rank learns of it by iso_rank_service */
+        iso__mail_wake(iso__rank_of(engine, i + 1)); /* the host of an inline rank learns of it by iso_rank_service */
+}
+
+int
+iso__engine_close(iso_engine *engine)
+{
+    iso_engine_closing(engine);
     int abandoned = engine->queue != NULL ? iso__queue_close(engine->queue) : iso__engine_close_ranks(engine);
     iso__watchdog_stop(&engine->watchdog); /* only now: deadlines end calls that keep ranks open */
+    iso__reload_signal_stop(engine);
+    iso__reload_end(engine);
     return abandoned;
 }
 

@@ -126,6 +126,7 @@ struct iso_rank {
     script_host host;
     PyObject *script_module; /* OpenSIPS */
     PyObject *rules;         /* namespace of rank_rules.py */
+    PyObject *own_modules;   /* OwnModules of own_modules.py */
     iso__method *methods[ISO__METHOD_TABLE];
     int method_count;
     int watcher; /* id of the watch over the handler's dict, -1 if none */
@@ -139,6 +140,7 @@ struct iso_rank {
     struct iso__lane *lane;   /* its side of the queue channel, NULL if it has none */
     int mail_fd;              /* readable while letters wait for an inline rank */
     _Atomic uint64_t opened_ns; /* monotonic time since when it serves, 0 if it does not */
+    _Atomic uint32_t reloads;
     _Atomic uint32_t blocks;  /* memory blocks of its interpreter, when last looked */
 };
 
@@ -152,7 +154,11 @@ struct iso_engine {
     iso__watchdog watchdog;
     pthread_mutex_t lock;   /* guards state changes of ranks between threads */
     pthread_cond_t changed; /* a rank closed */
-    bool closing;
+    _Atomic bool closing;   /* set under the lock */
+    bool reloading;         /* a thread is in iso_engine_reload; under the lock */
+    uint64_t reload_round;  /* of the last reload; that thread's */
+    _Atomic uint64_t reload_failed; /* the last round that failed in a rank: others need not try it */
+    struct iso__reload_signal *reload_signal; /* NULL: the engine takes none */
     struct iso__queue *queue; /* the queue channel, NULL if the engine has none */
     iso_engine *next;         /* runtime's list */
 };
@@ -227,14 +233,22 @@ PyObject *iso__run_embedded(const char *source, const char *name, PyObject *pres
 
 /* load.c: attached */
 int iso__script_path(iso_engine *engine, iso_error *err); /* detached, no Python */
-int iso__script_load(iso_rank *rank, iso_error *err);
+/* The rank's OwnModules (own_modules.py) over a table of modules: new reference, or NULL with an error set. NULL
+ * for `builtins`: the interpreter's. */
+PyObject *iso__own_modules_new(iso_rank *rank, PyObject *table, PyObject *builtins);
+int iso__own_modules_install(iso_rank *rank, iso_error *err); /* over sys.modules, of an interpreter of its own */
+/* Loads the script afresh; mod_init, child_init. *handler_out is a new reference, set as soon as there is one,
+ * also if child_init fails then. */
+int iso__script_load(iso_rank *rank, PyObject **handler_out, iso_error *err);
+void iso__child_exit(iso_rank *rank, PyObject *handler); /* if it has one; what it raises is logged */
 
 /* methods.c: attached */
 int iso__methods_install(iso_rank *rank); /* 0, or -1 with an error set */
 iso__method *iso__method_find(iso_rank *rank, const char *name);
 PyObject *iso__method_call(iso_rank *rank, iso__method *method, const char *name, PyObject **args, size_t nargs,
                            bool *missing);
-void iso__methods_clear(iso_rank *rank);
+void iso__methods_reset(iso_rank *rank); /* forgets all of the handler, which is about to be another */
+void iso__methods_clear(iso_rank *rank); /* the same for good */
 
 /* failure.c: attached, with an error set */
 /* Takes the error, logs it, keeps its text in the frame. Returns the outcome. The method is over. */
@@ -259,6 +273,13 @@ void iso__mail_service(iso_rank *rank); /* on its thread, between calls, attache
 void iso__mail_refuse(iso_rank *rank);  /* the rank has ended: nobody will answer any more */
 void iso__mail_wake(iso_rank *rank);    /* from any thread */
 int iso__mail_open(iso_rank *rank, iso_error *err);
+
+/* reload.c */
+void iso__reload_end(iso_engine *engine); /* of an engine that is closing: waits until nobody reloads it any more */
+
+/* reload_signal.c */
+int iso__reload_signal_start(iso_engine *engine, iso_error *err);
+void iso__reload_signal_stop(iso_engine *engine);
 
 /* functions.c: script_host.run */
 int iso__function_run(void *rank, const iso_function *function, const iso_msg *msg, iso_edits *edits,

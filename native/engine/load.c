@@ -1,4 +1,4 @@
-/* load.c: the script: its path and name, mod_init and child_init. */
+/* load.c: the script: its path and name, its modules, mod_init, child_init and child_exit. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "engine/states.h"
+#include "own_modules_py.h"
 
 static bool
 ends_with(const char *text, const char *end)
@@ -39,26 +40,44 @@ iso__script_path(iso_engine *engine, iso_error *err)
     return 0;
 }
 
-static PyObject *
-import_script(iso_rank *rank)
+PyObject *
+iso__own_modules_new(iso_rank *rank, PyObject *table, PyObject *builtins)
 {
     const iso_engine *engine = rank->engine;
-    PyObject *load = iso__rank_rule(rank, "load");
-    PyObject *path = PyUnicode_DecodeFSDefault(engine->script_path);
-    PyObject *folder =
-        PyUnicode_DecodeFSDefaultAndSize(engine->script_path, strrchr(engine->script_path, '/') - engine->script_path);
-    PyObject *name = PyUnicode_DecodeFSDefault(engine->script_module);
-    PyObject *module = NULL;
-    if (load != NULL && path != NULL && folder != NULL && name != NULL)
-        module = PyObject_CallFunctionObjArgs(load, path, name, folder, NULL);
-    Py_XDECREF(name);
-    Py_XDECREF(folder);
-    Py_XDECREF(path);
-    return module;
+    const char *path = engine->script_path;
+    PyObject *presets = PyDict_New();
+    PyObject *names = NULL, *own = NULL;
+    if (presets != NULL && PyDict_SetItemString(presets, "log", iso__rank_rule(rank, "log")) == 0 &&
+        PyDict_SetItemString(presets, "format_exception", iso__rank_rule(rank, "format_exception")) == 0)
+        names = iso__run_embedded(iso__own_modules_py, "own_modules.py", presets);
+    Py_XDECREF(presets);
+    PyObject *made = names != NULL ? PyDict_GetItemString(names, "OwnModules") : NULL;
+    PyObject *arguments[] = {
+        PyUnicode_DecodeFSDefault(path),
+        PyUnicode_DecodeFSDefault(engine->script_module),
+        PyUnicode_DecodeFSDefaultAndSize(path, strrchr(path, '/') - path),
+    };
+    if (made != NULL && arguments[0] != NULL && arguments[1] != NULL && arguments[2] != NULL)
+        own = PyObject_CallFunctionObjArgs(made, arguments[0], arguments[1], arguments[2], table, builtins, NULL);
+    for (int i = 0; i < 3; i++)
+        Py_XDECREF(arguments[i]);
+    Py_XDECREF(names);
+    return own;
+}
+
+int
+iso__own_modules_install(iso_rank *rank, iso_error *err)
+{
+    rank->own_modules = iso__own_modules_new(rank, PyImport_GetModuleDict(), NULL);
+    PyObject *done = rank->own_modules != NULL ? PyObject_CallMethod(rank->own_modules, "install", NULL) : NULL;
+    if (done == NULL)
+        return iso__failure_start(rank, err, ISO_EINTERP, "the interpreter could not be prepared");
+    Py_DECREF(done);
+    return 0;
 }
 
 static int
-run_mod_init(iso_rank *rank, PyObject *module, iso_error *err)
+run_mod_init(iso_rank *rank, PyObject *module, PyObject **handler_out, iso_error *err)
 {
     char what[256];
     const char *name = rank->engine->config.mod_init_function;
@@ -69,11 +88,12 @@ run_mod_init(iso_rank *rank, PyObject *module, iso_error *err)
         snprintf(what, sizeof what, "the script has no function %s (setting mod_init_function)", name);
         return iso__failure_start(rank, err, ISO_EINIT, what);
     }
-    rank->handler = PyObject_CallNoArgs(function);
+    PyObject *handler = PyObject_CallNoArgs(function);
     Py_DECREF(function);
-    if (rank->handler == Py_None)
-        Py_CLEAR(rank->handler);
-    if (rank->handler != NULL)
+    if (handler == Py_None)
+        Py_CLEAR(handler);
+    *handler_out = handler;
+    if (handler != NULL)
         return 0;
     snprintf(what, sizeof what, PyErr_Occurred() ? "%s() raised" : "%s() must return the handler object, not None",
              name);
@@ -81,11 +101,11 @@ run_mod_init(iso_rank *rank, PyObject *module, iso_error *err)
 }
 
 static int
-run_child_init(iso_rank *rank, iso_error *err)
+run_child_init(iso_rank *rank, PyObject *handler, iso_error *err)
 {
     char what[256];
     const char *name = rank->engine->config.child_init_method;
-    PyObject *method = PyObject_GetAttrString(rank->handler, name);
+    PyObject *method = PyObject_GetAttrString(handler, name);
     if (method == NULL || !PyCallable_Check(method)) {
         Py_XDECREF(method);
         PyErr_Clear();
@@ -113,19 +133,27 @@ run_child_init(iso_rank *rank, iso_error *err)
 }
 
 int
-iso__script_load(iso_rank *rank, iso_error *err)
+iso__script_load(iso_rank *rank, PyObject **handler_out, iso_error *err)
 {
-    PyObject *module = import_script(rank);
+    PyObject *module = PyObject_CallMethod(rank->own_modules, "load", NULL);
     if (module == NULL) {
         char what[512];
         snprintf(what, sizeof what, "the script %.400s could not be loaded", rank->engine->script_path);
         return iso__failure_start(rank, err, ISO_ESCRIPT, what);
     }
-    int failed = run_mod_init(rank, module, err);
+    int failed = run_mod_init(rank, module, handler_out, err);
     Py_DECREF(module);
-    if (!failed)
-        failed = run_child_init(rank, err);
-    if (rank->output_pending)
-        iso__log_output_flush(rank);
-    return failed;
+    return failed ? failed : run_child_init(rank, *handler_out, err);
+}
+
+void
+iso__child_exit(iso_rank *rank, PyObject *handler)
+{
+    PyObject *method = PyObject_GetAttrString(handler, "child_exit");
+    PyErr_Clear();
+    PyObject *result = method != NULL ? PyObject_CallFunction(method, "i", rank->number) : NULL;
+    if (method != NULL && result == NULL)
+        iso__failure_start(rank, NULL, ISO_EINTERNAL, "child_exit raised");
+    Py_XDECREF(result);
+    Py_XDECREF(method);
 }

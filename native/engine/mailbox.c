@@ -9,18 +9,12 @@
 #include <unistd.h>
 
 #include "engine/clock.h"
+#include "engine/mailbox.h"
 #include "engine/park.h"
 #include "engine/queue.h"
 #include "engine/states.h"
 
-typedef struct iso__letter {
-    struct iso__letter *next;
-    _Atomic uint32_t done; /* futex word: 1 when answered */
-    _Atomic int shares;    /* sender, rank */
-    int code;              /* of the answer: 0 or ISO_E... */
-    iso__text what, argument, answer;
-    iso_error err;
-} iso__letter;
+#define SLICE_NS 100000000u /* how long a sender sleeps before it asks whether the engine closes */
 
 int
 iso__mail_open(iso_rank *rank, iso_error *err)
@@ -43,8 +37,8 @@ iso__mail_wake(iso_rank *rank)
     }
 }
 
-static void
-letter_drop(iso__letter *letter)
+void
+iso__letter_drop(iso__letter *letter)
 {
     if (atomic_fetch_sub(&letter->shares, 1) > 1)
         return;
@@ -59,7 +53,7 @@ letter_answer(iso__letter *letter)
 {
     atomic_store(&letter->done, 1);
     iso__futex_wake(&letter->done, 1);
-    letter_drop(letter);
+    iso__letter_drop(letter);
 }
 
 /* The list, oldest first. */
@@ -111,7 +105,7 @@ iso__mail_service(iso_rank *rank)
         iso__rank_attach(rank);
     while (letter != NULL) {
         iso__letter *next = letter->next;
-        look(rank, letter);
+        letter->work(rank, letter);
         letter_answer(letter);
         letter = next;
     }
@@ -151,23 +145,19 @@ iso_rank_service(iso_rank *rank)
 
 /* ---- the sender's side ---- */
 
-static iso__letter *
-letter_new(const char *what, iso_str argument)
+iso__letter *
+iso__letter_new(void (*work)(iso_rank *rank, iso__letter *letter))
 {
     iso__letter *letter = calloc(1, sizeof *letter);
     if (letter == NULL)
         return NULL;
+    letter->work = work;
     atomic_store(&letter->shares, 2);
-    if (iso__text_set(&letter->what, what, strlen(what)) == 0 &&
-        (argument.p == NULL || iso__text_set(&letter->argument, argument.p, argument.n) == 0))
-        return letter;
-    iso__text_fini(&letter->what);
-    free(letter);
-    return NULL;
+    return letter;
 }
 
-static void
-post(iso_rank *rank, iso__letter *letter)
+void
+iso__letter_send(iso_rank *rank, iso__letter *letter)
 {
     letter->next = atomic_load(&rank->mail);
     while (!atomic_compare_exchange_weak(&rank->mail, &letter->next, letter))
@@ -176,20 +166,22 @@ post(iso_rank *rank, iso__letter *letter)
     iso__mail_wake(rank);
     if (atomic_load(&rank->state) != ISO__RANK_SERVING)
         iso__mail_refuse(rank); /* it ended meanwhile, and may not have seen the letter */
+    else if (atomic_load(&rank->thread) == iso__this_thread() && rank->depth == 0)
+        iso__mail_service(rank);
 }
 
-/* Waits for the answer; false when the time is over. */
-static bool
-wait_for_answer(iso__letter *letter, int timeout_ms)
+int
+iso__letter_wait(iso_rank *rank, iso__letter *letter, uint64_t end_ns)
 {
-    uint64_t end = iso__clock_monotonic_ns() + (uint64_t)timeout_ms * 1000000u;
     while (!atomic_load(&letter->done)) {
-        int64_t left = (int64_t)(end - iso__clock_monotonic_ns());
-        if (left <= 0)
-            return false;
-        iso__futex_wait(&letter->done, 0, left);
+        uint64_t now = iso__clock_monotonic_ns();
+        if (atomic_load(&rank->engine->closing))
+            return ISO_ESTATE;
+        if (now >= end_ns)
+            return ISO_ETIMEDOUT;
+        iso__futex_wait(&letter->done, 0, (int64_t)(end_ns - now < SLICE_NS ? end_ns - now : SLICE_NS));
     }
-    return true;
+    return 0;
 }
 
 static int64_t
@@ -232,18 +224,24 @@ iso_engine_look(iso_engine *engine, int number, const char *what, iso_str argume
     iso_rank *rank = iso__rank_of(engine, number);
     if (atomic_load(&rank->state) != ISO__RANK_SERVING)
         return iso__fail(err, ISO_ESTATE, "rank %d does not serve", number);
-    iso__letter *letter = letter_new(what, argument);
+    iso__letter *letter = iso__letter_new(look);
     if (letter == NULL)
         return iso__fail(err, ISO_ENOMEM, "no memory for the question");
-    if (atomic_load(&rank->thread) == iso__this_thread() && rank->depth == 0) {
-        post(rank, letter);
-        iso__mail_service(rank);
+    int64_t result = iso__text_set(&letter->what, what, strlen(what));
+    if (result == 0 && argument.p != NULL)
+        result = iso__text_set(&letter->argument, argument.p, argument.n);
+    if (result != 0) {
+        iso__letter_drop(letter); /* the rank's share: it never gets it */
     } else {
-        post(rank, letter);
+        iso__letter_send(rank, letter);
+        result = iso__letter_wait(rank, letter, iso__clock_monotonic_ns() + (uint64_t)timeout_ms * 1000000u);
+        if (result == 0)
+            result = copy_answer(letter, to, size, err);
+        else if (result == ISO_ESTATE)
+            iso__fail(err, ISO_ESTATE, "the engine is closing");
+        else
+            iso__fail(err, ISO_ETIMEDOUT, "rank %d did not answer within %d ms", number, timeout_ms);
     }
-    int64_t result = wait_for_answer(letter, timeout_ms)
-                         ? copy_answer(letter, to, size, err)
-                         : iso__fail(err, ISO_ETIMEDOUT, "rank %d did not answer within %d ms", number, timeout_ms);
-    letter_drop(letter);
+    iso__letter_drop(letter);
     return result;
 }

@@ -225,8 +225,12 @@ iso__method_call(iso_rank *rank, iso__method *method, const char *name, PyObject
 }
 
 void
-iso__methods_clear(iso_rank *rank)
+iso__methods_reset(iso_rank *rank)
 {
+    if (rank->handler_dict != NULL && PyDict_Unwatch(rank->watcher, rank->handler_dict) < 0)
+        PyErr_Clear();
+    rank->handler_dict = NULL;
+    rank->handler_dict_place = NULL;
     for (int i = 0; i < rank->method_count; i++) {
         Py_CLEAR(rank->methods[i]->function);
         Py_CLEAR(rank->methods[i]->str);
@@ -234,6 +238,12 @@ iso__methods_clear(iso_rank *rank)
     }
     rank->method_count = 0;
     memset(rank->memo, 0, sizeof rank->memo);
+}
+
+void
+iso__methods_clear(iso_rank *rank)
+{
+    iso__methods_reset(rank);
     if (rank->watcher >= 0 && PyDict_ClearWatcher(rank->watcher) < 0)
         PyErr_Clear();
     rank->watcher = -1;

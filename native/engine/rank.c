@@ -144,7 +144,11 @@ start_inside(iso_rank *rank, iso_error *err)
     if (!failed)
         failed = install_script_module(rank, err);
     if (!failed)
-        failed = iso__script_load(rank, err);
+        failed = iso__own_modules_install(rank, err);
+    if (!failed)
+        failed = iso__script_load(rank, &rank->handler, err);
+    if (rank->output_pending)
+        iso__log_output_flush(rank);
     return failed ? failed : iso__watch_enter(rank, err);
 }
 
@@ -212,7 +216,7 @@ iso_rank_number(const iso_rank *rank)
 
 /* ---- end */
 
-/* Calls a function of rank_rules.py or a method of the handler, logging what it raises. */
+/* Calls a function of rank_rules.py, logging what it raises. */
 static PyObject *
 call_logged(iso_rank *rank, PyObject *function, PyObject *argument, const char *what)
 {
@@ -220,18 +224,6 @@ call_logged(iso_rank *rank, PyObject *function, PyObject *argument, const char *
     if (result == NULL)
         iso__failure_start(rank, NULL, ISO_EINTERNAL, what);
     return result;
-}
-
-static void
-run_child_exit(iso_rank *rank)
-{
-    PyObject *method = rank->handler != NULL ? PyObject_GetAttrString(rank->handler, "child_exit") : NULL;
-    PyErr_Clear();
-    PyObject *number = method != NULL ? PyLong_FromLong(rank->number) : NULL;
-    if (number != NULL)
-        Py_XDECREF(call_logged(rank, method, number, "child_exit raised"));
-    Py_XDECREF(number);
-    Py_XDECREF(method);
 }
 
 /* Thread states of the rank's interpreter besides its own: threads that threading knows, and those that it
@@ -296,6 +288,7 @@ drop_objects(iso_rank *rank)
     Py_CLEAR(rank->handler);
     rank->script = NULL;
     Py_CLEAR(rank->script_module);
+    Py_CLEAR(rank->own_modules);
     Py_CLEAR(rank->rules);
     PyErr_Clear();
 }
@@ -306,7 +299,8 @@ static int
 wind_up(iso_rank *rank)
 {
     uint64_t end_ns = iso__clock_monotonic_ns() + (uint64_t)rank->settings.grace;
-    run_child_exit(rank);
+    if (rank->handler != NULL)
+        iso__child_exit(rank, rank->handler);
     if (threads_remain(rank, end_ns))
         return 1;
     PyObject *exits = iso__rank_rule(rank, "run_exit_functions");

@@ -302,27 +302,6 @@ def look(what, argument, handler):
     return to_json(answer), sys.getallocatedblocks() & 0xFFFFFFFF
 
 
-def load(path, name, folder):
-    """Loads the script by its path: one named like a loaded module is still the script."""
-    if name in sys.stdlib_module_names:
-        # It must not hide the module that other modules mean by that name.
-        sys.path.append(folder)
-        name = f"script_{name}"
-    else:
-        sys.path.insert(0, folder)
-    spec = util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python script", name=name, path=path)
-    module = util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
-    return module
-
-
 FRAMES_MOST = 60  # of a traceback, the innermost: a RecursionError has 1,000, at 20 us each
 
 

@@ -21,12 +21,13 @@ typedef struct program {
     char octets[];
 } program;
 
-static _Atomic(program *) programs[2]; /* one for each embedded file */
+#define PROGRAMS 8 /* at least one for each embedded file; what finds no place is compiled each time */
+static _Atomic(program *) programs[PROGRAMS];
 
 static program *
 program_find(const char *source)
 {
-    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
+    for (size_t i = 0; i < PROGRAMS; i++) {
         program *known = atomic_load(&programs[i]);
         if (known != NULL && known->source == source)
             return known;
@@ -50,12 +51,11 @@ program_publish(const char *source, PyObject *code)
         memcpy(made->octets, PyBytes_AS_STRING(bytes), (size_t)size);
         size_t i = 0;
         program *nothing = NULL;
-        while (i < sizeof programs / sizeof *programs &&
-               !atomic_compare_exchange_strong(&programs[i], &nothing, made)) {
+        while (i < PROGRAMS && !atomic_compare_exchange_strong(&programs[i], &nothing, made)) {
             nothing = NULL;
             i++;
         }
-        if (i == sizeof programs / sizeof *programs)
+        if (i == PROGRAMS)
             free(made); /* another rank was first */
     }
     Py_DECREF(bytes);

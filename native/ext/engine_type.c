@@ -140,6 +140,7 @@ engine_end(ext_engine *self)
     }
     self->closing = 1;
     Py_INCREF(self); /* the GIL is released below */
+    iso_engine_closing(self->handle);
     wait_until_outside(self);
     close_own_ranks(self);
     PyThreadState *saved = PyEval_SaveThread();
@@ -216,11 +217,12 @@ engine_stats(ext_engine *self, PyObject *number)
     if (outcomes == NULL) {
         return NULL;
     }
-    return Py_BuildValue(
-        "(iNNKNKKKIIIKy#)", stats.number, PyBool_FromLong(stats.open), PyBool_FromLong(stats.stuck),
-        (unsigned long long)stats.calls, outcomes, (unsigned long long)stats.edits, (unsigned long long)stats.log_lines,
-        (unsigned long long)stats.opened_ns, (unsigned)stats.waiting, (unsigned)stats.blocks, (unsigned)stats.restarts,
-        (unsigned long long)stats.sampled, (const char *)stats.histogram, (Py_ssize_t)sizeof stats.histogram);
+    return Py_BuildValue("(iNNKNKKKIIIIKy#)", stats.number, PyBool_FromLong(stats.open), PyBool_FromLong(stats.stuck),
+                         (unsigned long long)stats.calls, outcomes, (unsigned long long)stats.edits,
+                         (unsigned long long)stats.log_lines, (unsigned long long)stats.opened_ns,
+                         (unsigned)stats.waiting, (unsigned)stats.blocks, (unsigned)stats.restarts,
+                         (unsigned)stats.reloads, (unsigned long long)stats.sampled, (const char *)stats.histogram,
+                         (Py_ssize_t)sizeof stats.histogram);
 }
 
 /* For a host in C that uses the same engine: (engine, log). Both are borrowed: good until close(). */
@@ -330,13 +332,15 @@ static PyMethodDef engine_methods[] = {
      "completions($self, max, /)\n--\n\nEnded Tasks that have a user, oldest first, at most 256."},
     {"fileno", (PyCFunction)ext_engine_fileno, METH_NOARGS,
      "fileno($self, /)\n--\n\nA descriptor that is readable while completions wait."},
+    {"reload", (PyCFunction)ext_engine_reload, METH_O,
+     "reload($self, timeout, /)\n--\n\nHas each rank load its script afresh."},
     {"look", (PyCFunction)ext_engine_look, METH_VARARGS,
      "look($self, number, what, snippet, timeout, /)\n--\n\nLooks into a rank: JSON."},
     {"open_rank", (PyCFunction)engine_open_rank, METH_O,
      "open_rank($self, number, /)\n--\n\nMakes the calling thread a rank."},
     {"stats", (PyCFunction)engine_stats, METH_O,
      "stats($self, number, /)\n--\n\n(number, open, calls, outcomes, edits, log_lines, opened_ns, waiting, blocks, "
-     "sampled, histogram) of a rank."},
+     "restarts, reloads, sampled, histogram) of a rank."},
     {"capsules", (PyCFunction)engine_capsules, METH_NOARGS,
      "capsules($self, /)\n--\n\n(engine, log) for a host in C: an iso_engine; a log user with its iso_log_fn."},
     {"close", (PyCFunction)engine_close, METH_NOARGS,

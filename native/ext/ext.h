@@ -180,6 +180,7 @@ PyObject *ext_engine_exec(ext_engine *self, PyObject *const *args, Py_ssize_t na
 PyObject *ext_engine_submit(ext_engine *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *ext_engine_completions(ext_engine *self, PyObject *max);
 PyObject *ext_engine_fileno(ext_engine *self, PyObject *ignored);
+PyObject *ext_engine_reload(ext_engine *self, PyObject *seconds);
 PyObject *ext_engine_look(ext_engine *self, PyObject *args);
 
 /* rank_type.c */

@@ -12,7 +12,7 @@
 
 #define COMPLETIONS 256        /* taken at a time */
 #define LOOK_SIZE (1u << 20)   /* octets of an answer */
-#define LOOK_LONGEST 3600.0    /* seconds */
+#define LONGEST 3600.0    /* seconds */
 
 static int64_t
 now_ns(void)
@@ -320,7 +320,7 @@ ext_engine_fileno(ext_engine *self, PyObject *Py_UNUSED(ignored))
                   : PyLong_FromLong(fd);
 }
 
-/* ---- start, look ---- */
+/* ---- start, reload, look ---- */
 
 PyObject *
 ext_engine_start(ext_engine *self, PyObject *Py_UNUSED(ignored))
@@ -342,6 +342,36 @@ ext_engine_start(ext_engine *self, PyObject *Py_UNUSED(ignored))
 }
 
 PyObject *
+ext_engine_reload(ext_engine *self, PyObject *seconds)
+{
+    double timeout = PyFloat_AsDouble(seconds);
+    if (timeout == -1.0 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (!(timeout >= 0.0 && timeout <= LONGEST)) {
+        PyErr_SetString(PyExc_ValueError, "timeout must be 0 to 3600 seconds");
+        return NULL;
+    }
+    if (is_closed(self)) {
+        return ext_raise_closed(self->state);
+    }
+    iso_error err = {0};
+    self->inside++;
+    PyThreadState *saved = PyEval_SaveThread();
+    int code = iso_engine_reload(self->handle, (int)(timeout * 1e3), &err);
+    PyEval_RestoreThread(saved);
+    self->inside--;
+    if (code == ISO_ESTATE && is_closed(self)) {
+        return ext_raise_closed(self->state);
+    }
+    if (code < 0) {
+        err.code = code;
+        return ext_raise_error(self->state, &err);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
 ext_engine_look(ext_engine *self, PyObject *args)
 {
     int number;
@@ -353,7 +383,7 @@ ext_engine_look(ext_engine *self, PyObject *args)
         return NULL;
     }
     snippet.n = (size_t)n;
-    if (!(timeout >= 0.0 && timeout <= LOOK_LONGEST)) {
+    if (!(timeout >= 0.0 && timeout <= LONGEST)) {
         PyErr_SetString(PyExc_ValueError, "timeout must be 0 to 3600 seconds");
         return NULL;
     }

@@ -422,6 +422,10 @@ ISO_API int iso_engine_create(iso_engine **out, const iso_config *config, iso_er
  * touched again). Blocks. NULL is a no-op. Returns the number of abandoned ranks; replaced ones whose stuck
  * calls still run count too. */
 ISO_API int iso_engine_destroy(iso_engine *engine);
+/* Tells that the end is near, as iso_engine_destroy does first: ranks are not opened and the engine is not looked
+ * into or reloaded any more, and those that wait for it get ISO_ESTATE within 0.1 s. For a host that waits for
+ * its threads before it destroys. Any thread, again and again; does not block. */
+ISO_API void iso_engine_closing(iso_engine *engine);
 
 /* ---- ranks -------------------------------------------------------------------------------- */
 /* Makes the calling thread rank `number` (1 to config.ranks): a new interpreter, in which the script
@@ -528,6 +532,15 @@ ISO_API int iso_rank_service(iso_rank *rank);
  * ISO_ETIMEDOUT, ISO_ESTATE, ISO_EINVAL, ISO_EFUNCTION (the snippet raised: err). From any thread. */
 ISO_API int64_t iso_engine_look(iso_engine *engine, int number, const char *what, iso_str argument, int timeout_ms,
                                 char *to, size_t size, iso_error *err);
+
+/* ---- reload ------------------------------------------------------------------------------- */
+/* Has each rank load the script and its own modules (files below the script's folder) afresh, from source, in
+ * its interpreter, beside the old ones: mod_init, child_init, then the new handler takes over between two calls
+ * and child_exit and the exit functions of the old code run. One rank after another. If a rank can not, the
+ * old code goes on there and in the ranks after it: ISO_ESCRIPT or ISO_EINIT with the traceback. ISO_ETIMEDOUT
+ * if a rank did not come to it within timeout_ms; it does so before its next call all the same. ISO_ESTATE if
+ * the engine is closing or another reload runs. From any thread; blocks. Returns 0 if no rank is open. */
+ISO_API int iso_engine_reload(iso_engine *engine, int timeout_ms, iso_error *err);
 
 /* ---- statistics --------------------------------------------------------------------------- */
 #define ISO_HISTOGRAM_BUCKETS 256 /* log-linear: 8 steps an octave from 1 ns, so at most 12.5 % wide */

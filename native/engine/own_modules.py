@@ -1,0 +1,355 @@
+"""The script and its own modules: loaded from source, replaced as a whole by a reload.
+
+Own is what lies in the script's folder or below, but for the standard library, packages that are
+installed there, and extension modules, which load once. Compiled into libisoexec; load.c puts in
+`log(level, text)` and `format_exception(error)`, makes one OwnModules for each rank, and calls
+`load`; reload.c calls `begin`, `load`, `load_late` and at last `finish` or `undo`.
+
+`table` is where the rank's modules are: sys.modules of its own interpreter, or a dict of the rank
+where ranks share one. In the latter case nothing here but `table`, the lists of sys and the caches
+of importlib is touched: whoever owns the table's import function calls `find_spec` and `execute`,
+and sets `import_module`.
+"""
+
+import atexit
+import functools
+import gc
+import importlib
+import linecache
+import os
+import sys
+import threading
+import time
+import types
+from importlib import machinery, util
+
+log: object
+format_exception: object
+
+LM_WARN, LM_ERR = 1, -1
+
+INSTALLED = frozenset(("site-packages", "dist-packages"))
+
+
+class FromSource(machinery.SourceFileLoader):
+    """Compiles the file each time. A .pyc counts as fresh if second and size of its source are the
+    same, so it may hold what was there before the last edit."""
+
+    def get_code(self, fullname):
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def names_of(module):
+    """The globals of a module, without waking one that loads itself when it is first asked."""
+    try:
+        return object.__getattribute__(module, "__dict__")
+    except AttributeError:
+        return {}
+
+
+def globals_of(thing):
+    """The globals of the code that runs when `thing` is called, as far as it can be told."""
+    todo, seen = [thing], {}
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen:
+            continue
+        seen[id(thing)] = thing  # kept, so that no other gets its id
+        if isinstance(thing, types.FunctionType):
+            yield thing.__globals__
+            todo.append(thing.__dict__.get("__wrapped__"))
+        elif isinstance(thing, functools.partial):
+            todo.append(thing.func)
+        elif isinstance(thing, types.MethodType):
+            todo += (thing.__func__, thing.__self__)
+        elif isinstance(thing, types.BuiltinMethodType):
+            todo.append(thing.__self__)
+        elif isinstance(thing, (classmethod, staticmethod, functools._lru_cache_wrapper)):
+            todo.append(thing.__wrapped__)
+        elif isinstance(thing, type):
+            kinds = (types.FunctionType, classmethod, staticmethod)
+            todo += (value for value in vars(thing).values() if isinstance(value, kinds))
+        else:
+            todo.append(type(thing))
+
+
+class ExitFunction:
+    """One registration with atexit."""
+
+    __slots__ = ("arguments", "function", "keywords")
+
+    def __init__(self, function, arguments, keywords):
+        self.function, self.arguments, self.keywords = function, arguments, keywords
+
+    def __call__(self):
+        self.function(*self.arguments, **self.keywords)
+
+
+class ExitFunctions:
+    """What was registered with atexit, which does not tell."""
+
+    def __init__(self):
+        self.rows = []
+        self._register, self._unregister = atexit.register, atexit.unregister
+
+    def install(self):
+        """From now on atexit's own functions go through here. Its order and end stay as they are."""
+        for function in (self.register, self.unregister):
+            setattr(atexit, function.__name__, function)
+
+    def register(self, func, /, *args, **kwargs):
+        """Registers a function that runs when the rank ends, or when a reload replaces it."""
+        if not callable(func):
+            raise TypeError("the first argument must be callable")
+        row = ExitFunction(func, args, kwargs)
+        self._register(row)
+        self.rows.append(row)
+        return func
+
+    def unregister(self, func, /):
+        """Takes back every registration of the function."""
+        for row in [row for row in self.rows if row.function == func]:
+            self.drop(row)
+        self._unregister(func)  # what was registered before install()
+
+    def drop(self, row):
+        self._unregister(row)
+        self.rows = [other for other in self.rows if other is not row]
+
+    def run(self, rows):
+        """Runs the last one first, each once; what they raise is logged."""
+        for row in reversed(rows):
+            if not any(row is other for other in self.rows):
+                continue  # taken back by another one
+            self.drop(row)
+            try:
+                row()
+            except BaseException as error:
+                log(LM_ERR, f"an exit function of the old code raised:\n{format_exception(error)}")
+
+
+class OwnModules:
+    """Finds, loads and replaces the script and its own modules in a table of modules.
+
+    :param builtins: what own modules get as `__builtins__`; None: the interpreter's.
+    """
+
+    def __init__(self, path, name, folder, table, builtins=None):
+        # One named like a module of the standard library must not hide it from others.
+        self.hides = name in sys.stdlib_module_names
+        self.name = f"script_{name}" if self.hides else name
+        self.path, self.folder, self.table, self.builtins = path, folder, table, builtins
+        self.roots = tuple(os.path.join(root, "") for root in {folder, os.path.realpath(folder)})
+        self.library = os.path.join(os.path.dirname(os.__file__), "")
+        self.exits = ExitFunctions()
+        self.import_module = importlib.import_module
+
+    def install(self):
+        """For an interpreter that is the rank's alone: imports and atexit go through here."""
+        if self.hides:
+            sys.path.append(self.folder)
+        else:
+            sys.path.insert(0, self.folder)
+        finders = sys.meta_path
+        place = finders.index(machinery.PathFinder) if machinery.PathFinder in finders else None
+        finders.insert(len(finders) if place is None else place, self)
+        self.exits.install()
+
+    def begin(self):
+        return Reload(self)
+
+    # ---- what is own
+
+    def is_own_file(self, path):
+        if path == self.path:
+            return True
+        return (
+            isinstance(path, str)
+            and path.startswith(self.roots)
+            and not path.startswith(self.library)
+            and not path.endswith(tuple(machinery.EXTENSION_SUFFIXES))
+            and INSTALLED.isdisjoint(path.split(os.sep))
+        )
+
+    def is_own(self, module):
+        """Whether a reload replaces what the table holds: a module, or what one put in its place."""
+        names = names_of(module)
+        path = names.get("__file__")
+        if path is not None:
+            return self.is_own_file(path)
+        if isinstance(module, types.ModuleType):  # a namespace package
+            places = list(names.get("__path__") or ())
+            return bool(places) and all(map(self.is_own_file, places))
+        return self.is_own_code(module)
+
+    def is_own_code(self, thing):
+        """Whether a call of it runs code of own modules."""
+        return any(self.is_own_file(names.get("__file__")) for names in globals_of(thing))
+
+    def threads(self):
+        """Threads that run own code, as far as threading knows."""
+        me = threading.current_thread()
+        return [
+            thread
+            for thread in threading.enumerate()
+            if thread is not me
+            and any(
+                self.is_own_code(part)
+                for part in (
+                    type(thread),
+                    getattr(thread, "_target", None),
+                    getattr(thread, "function", None),  # of a Timer
+                )
+            )
+        ]
+
+    # ---- loading
+
+    def find_spec(self, name, path=None, target=None):
+        """A finder of sys.meta_path: PathFinder's answer, but own source is compiled afresh."""
+        spec = machinery.PathFinder.find_spec(name, path, target)
+        if (
+            spec is not None
+            and type(spec.loader) is machinery.SourceFileLoader
+            and self.is_own_file(spec.origin)
+        ):
+            spec.loader = FromSource(spec.loader.name, spec.loader.path)
+        return spec
+
+    def execute(self, spec):
+        """Makes a module, puts it into the table and runs it; takes it out again if that fails."""
+        module = util.module_from_spec(spec)
+        if self.builtins is not None:
+            module.__dict__["__builtins__"] = self.builtins
+        self.table[spec.name] = module
+        try:
+            if spec.loader is not None:  # else a namespace package
+                spec.loader.exec_module(module)
+        except BaseException:
+            self.table.pop(spec.name, None)
+            raise
+        return module
+
+    def load(self):
+        """Loads the script by its path: one named like a loaded module is still the script."""
+        loader = FromSource(self.name, self.path) if self.path.endswith(".py") else None
+        spec = util.spec_from_file_location(self.name, self.path, loader=loader)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{self.path} is no Python script", name=self.name, path=self.path)
+        return self.execute(spec)
+
+
+class Reload:
+    """One reload: the old modules stand aside until `finish` lets go of them or `undo` brings them
+    back."""
+
+    def __init__(self, own):
+        self.own = own
+        self.before = dict(own.table)
+        self.old = {name: module for name, module in self.before.items() if own.is_own(module)}
+        self.lists = [(name, getattr(sys, name)) for name in ("path", "meta_path", "path_hooks")]
+        self.contents = [held[:] for _, held in self.lists]
+        self.exits = [row for row in own.exits.rows if own.is_own_code(row.function)]
+        self.threads = own.threads()
+        forget_files(self.old.values())
+        self.links = [self.unlink(name, module) for name, module in self.old.items()]
+        for name in self.old:
+            del own.table[name]
+
+    def unlink(self, name, module):
+        """A package that stays must not answer with a module that goes. What undoes it."""
+        package, _, child = name.rpartition(".")
+        names = {} if package in self.old else names_of(self.before.get(package))
+        if names.get(child) is not module:
+            return {}, child, module
+        del names[child]
+        return names, child, module
+
+    def load_late(self):
+        """Loads what the old code imported later, in its methods, so that a fault in it shows now.
+
+        What is not there any more is left to the import, if there is one still.
+        """
+        table = self.own.table
+        for name in self.old:
+            package, _, child = name.rpartition(".")
+            if name in table or (package and package not in table):
+                continue
+            places = names_of(table[package]).get("__path__") if package else None
+            if (not package or places is not None) and self.own.find_spec(name, places) is not None:
+                self.own.import_module(name)
+
+    def undo(self):
+        """Everything as it was. A library that the failed code loaded stays: it is loaded once."""
+        own, table = self.own, self.own.table
+        new = [
+            (name, module)
+            for name, module in table.items()
+            if self.before.get(name) is not module
+            and (own.is_own(module) or names_of(module).get("__spec__") is None)
+        ]
+        for name, module in new:
+            del table[name]
+            self.unlink(name, module)
+        table.update(self.before)
+        for names, child, module in self.links:
+            names[child] = module
+        for (name, held), was in zip(self.lists, self.contents, strict=True):
+            held[:] = was
+            setattr(sys, name, held)
+        for row in [row for row in own.exits.rows if self.is_of_failed(row)]:
+            own.exits.drop(row)
+        self.let_go()
+
+    def is_of_failed(self, row):
+        """Whether the code that failed registered the exit function, not a thread of the old one."""
+        if not self.own.is_own_code(row.function) or any(row is old for old in self.exits):
+            return False
+        old = [id(names_of(module)) for module in self.old.values()]
+        return not any(id(names) in old for names in globals_of(row.function))
+
+    def finish(self, grace):
+        """The new code serves: ends what the old code left. `grace` in seconds."""
+        threads = [thread for thread in self.threads if thread.is_alive()]
+        self.own.exits.run(self.exits)
+        sys.path[:] = [place for i, place in enumerate(sys.path) if place not in sys.path[:i]]
+        self.let_go()
+        for forget in getattr(sys.modules.get("typing"), "_cleanups", ()):
+            forget()  # Optional[X] and its like keep X
+        if gc.isenabled():
+            gc.collect()  # connections of the old code end now, and memory does not grow
+        if threads:
+            watch(threads, grace)
+
+    def let_go(self):
+        self.before = self.old = self.exits = self.threads = self.links = None
+
+
+def forget_files(modules):
+    """No cache may answer with what a file or a folder held before."""
+    for module in modules:
+        linecache.cache.pop(names_of(module).get("__file__"), None)
+    for place, finder in list(sys.path_importer_cache.items()):
+        if hasattr(finder, "invalidate_caches"):
+            finder.invalidate_caches()
+        elif finder is None:  # there was no such folder
+            del sys.path_importer_cache[place]
+
+
+def watch(threads, grace):
+    """Names in the log those that live on after the grace time; calls go on meanwhile."""
+
+    def run():
+        end = time.monotonic() + grace
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        names = ", ".join(thread.name for thread in threads if thread.is_alive())
+        if names:
+            log(
+                LM_WARN,
+                f"reload: threads of the old code go on after {grace:g} s (setting grace): "
+                f"{names}. End them in child_exit",
+            )
+
+    threading.Thread(target=run, name="isoexec-reload").start()

@@ -1,0 +1,211 @@
+/* reload.c: new code for a script that serves.
+ *
+ * Each rank does it itself between two calls, one after another, so that a fault in the new code shows in the
+ * first and the others go on untouched. The old modules stand aside until the new handler is there
+ * (own_modules.py), and come back if it never is. */
+#include <errno.h>
+#include <time.h>
+
+#include "engine/clock.h"
+#include "engine/mailbox.h"
+#include "engine/settings.h"
+#include "engine/states.h"
+
+/* ---- in the rank, attached ---- */
+
+/* Calls a method of the Reload without arguments. 0, or -1 with an error set. */
+static int
+change_does(PyObject *change, const char *method)
+{
+    PyObject *done = PyObject_CallMethod(change, method, NULL);
+    Py_XDECREF(done);
+    return done != NULL ? 0 : -1;
+}
+
+static int
+load_beside(iso_rank *rank, PyObject *change, PyObject **handler_out, iso_error *err)
+{
+    int failed = iso__script_load(rank, handler_out, err);
+    if (!failed && change_does(change, "load_late") < 0)
+        failed = iso__failure_start(rank, err, ISO_ESCRIPT,
+                                    "a module that the old code had loaded later could not be loaded");
+    return failed;
+}
+
+/* The handler changes hands here; then the old code ends. Nothing of the new one fails any more. */
+static void
+take_over(iso_rank *rank, PyObject *handler, PyObject *change)
+{
+    PyObject *old = rank->handler;
+    iso__methods_reset(rank);
+    rank->handler = handler;
+    iso__child_exit(rank, old);
+    Py_DECREF(old);
+    PyObject *done = PyObject_CallMethod(change, "finish", "d", (double)rank->settings.grace / (double)ISO__SECOND);
+    if (done == NULL)
+        iso__failure_start(rank, NULL, ISO_EINTERNAL, "reload: what the old code left could not be ended");
+    Py_XDECREF(done);
+    atomic_fetch_add(&rank->reloads, 1);
+}
+
+static void
+tell(iso_rank *rank)
+{
+    const iso_config *config = &rank->engine->config;
+    iso__log(rank->engine, ISO_LOG_INFO, rank->number, "reloaded");
+    if (config->event == NULL)
+        return;
+    iso__rank_detach(rank); /* as isoexec.h promises */
+    config->event(config->event_user, ISO_EVENT_RELOADED, rank->number);
+    iso__rank_attach(rank);
+}
+
+static int
+reload_here(iso_rank *rank, iso_error *err)
+{
+    PyObject *handler = NULL;
+    PyObject *change = PyObject_CallMethod(rank->own_modules, "begin", NULL);
+    if (change == NULL)
+        return iso__failure_start(rank, err, ISO_EINTERNAL, "reload: the old modules could not be set aside");
+    int failed = load_beside(rank, change, &handler, err);
+    if (!failed) {
+        take_over(rank, handler, change);
+    } else {
+        Py_XDECREF(handler);
+        if (change_does(change, "undo") < 0)
+            iso__failure_start(rank, NULL, ISO_EINTERNAL, "reload: the old modules could not be put back");
+    }
+    Py_DECREF(change);
+    if (!failed)
+        tell(rank);
+    return failed;
+}
+
+/* A letter's work. One that comes late may find that its reload has failed in another rank. */
+static void
+reload_by_letter(iso_rank *rank, iso__letter *letter)
+{
+    _Atomic uint64_t *failed = &rank->engine->reload_failed;
+    if (atomic_load(failed) >= letter->round) {
+        letter->code = iso__fail(&letter->err, ISO_ESTATE, "rank %d: the reload failed in another rank", rank->number);
+        return;
+    }
+    letter->code = reload_here(rank, &letter->err);
+    uint64_t last = atomic_load(failed);
+    while (letter->code != 0 && last < letter->round && !atomic_compare_exchange_weak(failed, &last, letter->round))
+        ;
+}
+
+/* ---- for all ranks, from any thread ---- */
+
+/* A rank that is being opened may have read the old code, and takes no letter yet. */
+static int
+wait_until_open(iso_engine *engine, iso_rank *rank, uint64_t end_ns)
+{
+    struct timespec end = {.tv_sec = (time_t)(end_ns / 1000000000u), .tv_nsec = (long)(end_ns % 1000000000u)};
+    int timed = 0;
+    pthread_mutex_lock(&engine->lock);
+    while (atomic_load(&rank->state) == ISO__RANK_OPENING && !engine->closing && timed != ETIMEDOUT)
+        timed = pthread_cond_timedwait(&engine->changed, &engine->lock, &end);
+    pthread_mutex_unlock(&engine->lock);
+    return atomic_load(&rank->state) == ISO__RANK_OPENING ? ISO_ETIMEDOUT : 0;
+}
+
+/* 0 also for a rank that is not open, or whose thread is gone. */
+static int
+reload_rank(iso_engine *engine, iso_rank *rank, uint64_t end_ns, iso_error *err)
+{
+    int code = wait_until_open(engine, rank, end_ns);
+    if (code != 0 || atomic_load(&rank->state) != ISO__RANK_SERVING || atomic_load(&rank->thread_gone))
+        return code;
+    iso__letter *letter = iso__letter_new(reload_by_letter);
+    if (letter == NULL)
+        return iso__fail(err, ISO_ENOMEM, "no memory to reload rank %d", rank->number);
+    letter->round = engine->reload_round;
+    iso__letter_send(rank, letter);
+    code = iso__letter_wait(rank, letter, end_ns);
+    if (code == 0 && letter->code != 0 && atomic_load(&rank->state) == ISO__RANK_SERVING) {
+        code = letter->code;
+        if (err != NULL)
+            *err = letter->err;
+    }
+    iso__letter_drop(letter);
+    return code;
+}
+
+static int
+reload_ranks(iso_engine *engine, int timeout_ms, iso_error *err)
+{
+    uint64_t end_ns = iso__clock_monotonic_ns() + (uint64_t)timeout_ms * 1000000u;
+    int late = 0;
+    for (int i = 0; i < engine->config.ranks; i++) {
+        int code = reload_rank(engine, iso__rank_of(engine, i + 1), end_ns, err);
+        if (engine->closing)
+            return iso__fail(err, ISO_ESTATE, "the engine is closing");
+        if (code == ISO_ETIMEDOUT)
+            late = late != 0 ? late : i + 1; /* those after it get their letters all the same */
+        else if (code != 0)
+            return code;
+    }
+    return late == 0 ? 0
+                     : iso__fail(err, ISO_ETIMEDOUT,
+                                 "rank %d did not come to the reload within %d ms; it does so before its next call",
+                                 late, timeout_ms);
+}
+
+/* The number of a rank that this thread serves in a call, which can not end before the reload does; or 0. */
+static int
+rank_in_call(const iso_engine *engine)
+{
+    for (int i = 0; i < engine->config.ranks; i++) {
+        const iso_rank *rank = iso__rank_of(engine, i + 1);
+        if (atomic_load(&rank->state) == ISO__RANK_SERVING && atomic_load(&rank->thread) == iso__this_thread() &&
+            rank->depth > 0)
+            return rank->number;
+    }
+    return 0;
+}
+
+static int
+begin(iso_engine *engine, iso_error *err)
+{
+    int number = rank_in_call(engine), code = 0;
+    if (number != 0)
+        return iso__fail(err, ISO_ESTATE,
+                         "a call of rank %d can not reload the engine that runs it: do it on another thread", number);
+    pthread_mutex_lock(&engine->lock);
+    if (engine->closing)
+        code = iso__fail(err, ISO_ESTATE, "the engine is closing");
+    else if (engine->reloading)
+        code = iso__fail(err, ISO_ESTATE, "another reload of the engine is going on");
+    else
+        engine->reloading = true;
+    pthread_mutex_unlock(&engine->lock);
+    return code;
+}
+
+int
+iso_engine_reload(iso_engine *engine, int timeout_ms, iso_error *err)
+{
+    if (engine == NULL || timeout_ms < 0)
+        return iso__fail(err, ISO_EINVAL, "no engine, or a time that is negative");
+    int code = begin(engine, err);
+    if (code != 0)
+        return code;
+    engine->reload_round++;
+    code = reload_ranks(engine, timeout_ms, err);
+    pthread_mutex_lock(&engine->lock);
+    engine->reloading = false;
+    pthread_cond_broadcast(&engine->changed);
+    pthread_mutex_unlock(&engine->lock); /* the engine may be gone from here */
+    return code;
+}
+
+void
+iso__reload_end(iso_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    while (engine->reloading)
+        pthread_cond_wait(&engine->changed, &engine->lock);
+    pthread_mutex_unlock(&engine->lock);
+}
