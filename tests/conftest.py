@@ -5,11 +5,24 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 import isoexec
-from support import corpus
+from support import corpus, host
 
 # A background job starts with Ctrl-C ignored, and so would the hosts that tests start from it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+LEVELS = ("own_gil", "main", "process")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--level", choices=LEVELS, default="own_gil", help="isolation of the ranks")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    host.level = config.getoption("--level")
 
 
 def pytest_report_header() -> list[str]:

@@ -58,8 +58,10 @@ check_scope(problems *found, const iso__row *row, int isolation, const char *who
 static void
 check_isolation(problems *found, int isolation, const char *whose)
 {
-    if (isolation != ISO_ISOLATION_OWN_GIL)
-        problem(found, "%sisolation: only own_gil is there yet", whose);
+    if (isolation == ISO_ISOLATION_SHARED_GIL)
+        problem(found, "%sisolation: shared_gil is not there yet; main runs what own_gil refuses", whose);
+    if (isolation == ISO_ISOLATION_PROCESS)
+        problem(found, "%sisolation: process is not there yet", whose);
 }
 
 static void

@@ -127,9 +127,11 @@ struct iso_rank {
     PyObject *script_module; /* OpenSIPS */
     PyObject *rules;         /* namespace of rank_rules.py */
     PyObject *own_modules;   /* OwnModules of own_modules.py */
+    PyObject *capsule;       /* how functions of `rules` find the rank */
     iso__method *methods[ISO__METHOD_TABLE];
     int method_count;
-    int watcher; /* id of the watch over the handler's dict, -1 if none */
+    int watcher; /* id of the watch over the handler's dict, -1 if none; ranks of one interpreter share it */
+    iso_rank *next_of_interpreter; /* under its GIL */
     iso__text output[2];     /* unfinished line of stdout, stderr */
     PyThreadState *caller;   /* main state with which a Python host came, for the running call */
     PyThreadState *main_own; /* main state that the engine keeps for this thread, NULL until needed */
@@ -168,6 +170,12 @@ static inline iso_rank *
 iso__rank_of(const iso_engine *engine, int number)
 {
     return atomic_load_explicit(&engine->ranks[number - 1], memory_order_acquire);
+}
+
+static inline bool
+iso__rank_in_main(const iso_rank *rank)
+{
+    return rank->settings.isolation == ISO_ISOLATION_MAIN;
 }
 
 /* error.c */
@@ -228,6 +236,7 @@ size_t iso__stack_left(void);
 
 /* rules.c: in the rank, attached */
 int iso__rank_rules_install(iso_rank *rank, iso_error *err);
+void iso__rank_rules_end(iso_rank *rank); /* objects of the script that live on find no rank any more */
 PyObject *iso__rank_rule(iso_rank *rank, const char *name); /* borrowed function of rank_rules.py */
 PyObject *iso__run_embedded(const char *source, const char *name, PyObject *presets); /* new namespace */
 
@@ -236,7 +245,7 @@ int iso__script_path(iso_engine *engine, iso_error *err); /* detached, no Python
 /* The rank's OwnModules (own_modules.py) over a table of modules: new reference, or NULL with an error set. NULL
  * for `builtins`: the interpreter's. */
 PyObject *iso__own_modules_new(iso_rank *rank, PyObject *table, PyObject *builtins);
-int iso__own_modules_install(iso_rank *rank, iso_error *err); /* over sys.modules, of an interpreter of its own */
+int iso__own_modules_install(iso_rank *rank, iso_error *err); /* over sys.modules, or a table of the rank */
 /* Loads the script afresh; mod_init, child_init. *handler_out is a new reference, set as soon as there is one,
  * also if child_init fails then. */
 int iso__script_load(iso_rank *rank, PyObject **handler_out, iso_error *err);

@@ -65,9 +65,28 @@ iso__own_modules_new(iso_rank *rank, PyObject *table, PyObject *builtins)
     return own;
 }
 
+/* Own modules of a rank in the main interpreter are in a table of its own (main_rank.py). */
+static int
+install_in_main(iso_rank *rank, iso_error *err)
+{
+    PyObject *opened = PyObject_CallOneArg(iso__rank_rule(rank, "open_table"), rank->script_module);
+    PyObject *done = NULL;
+    if (opened != NULL)
+        rank->own_modules = iso__own_modules_new(rank, PyTuple_GET_ITEM(opened, 0), PyTuple_GET_ITEM(opened, 1));
+    if (rank->own_modules != NULL)
+        done = PyObject_CallOneArg(iso__rank_rule(rank, "attach"), rank->own_modules);
+    Py_XDECREF(opened);
+    if (done == NULL)
+        return iso__failure_start(rank, err, ISO_EINTERP, "the rank's table of modules could not be made");
+    Py_DECREF(done);
+    return 0;
+}
+
 int
 iso__own_modules_install(iso_rank *rank, iso_error *err)
 {
+    if (iso__rank_in_main(rank))
+        return install_in_main(rank, err);
     rank->own_modules = iso__own_modules_new(rank, PyImport_GetModuleDict(), NULL);
     PyObject *done = rank->own_modules != NULL ? PyObject_CallMethod(rank->own_modules, "install", NULL) : NULL;
     if (done == NULL)

@@ -15,12 +15,33 @@
 
 /* ---- the watch over the handler's dict */
 
-static iso_rank *
-rank_of_interpreter(void)
+/* The capsule with the first rank of this interpreter, borrowed; NULL: it has none. */
+static PyObject *
+ranks_capsule(void)
 {
     PyObject *names = PyInterpreterState_GetDict(PyInterpreterState_Get());
-    PyObject *capsule = names != NULL ? PyDict_GetItemString(names, RANK_KEY) : NULL;
+    return names != NULL ? PyDict_GetItemString(names, RANK_KEY) : NULL;
+}
+
+static iso_rank *
+first_of_interpreter(void)
+{
+    PyObject *capsule = ranks_capsule();
     return capsule != NULL ? PyCapsule_GetPointer(capsule, RANK_KEY) : NULL;
+}
+
+static int
+set_first(iso_rank *rank)
+{
+    PyObject *names = PyInterpreterState_GetDict(PyInterpreterState_Get());
+    if (names == NULL)
+        return -1;
+    if (rank == NULL)
+        return PyDict_DelItemString(names, RANK_KEY);
+    PyObject *capsule = PyCapsule_New(rank, RANK_KEY, NULL);
+    int failed = capsule == NULL || PyDict_SetItemString(names, RANK_KEY, capsule) < 0;
+    Py_XDECREF(capsule);
+    return failed ? -1 : 0;
 }
 
 /* A name that was not in the dict can only come in by one of these events; a dict that goes away must not
@@ -30,8 +51,10 @@ handler_dict_changed(PyDict_WatchEvent event, PyObject *dict, PyObject *key, PyO
 {
     if (event != PyDict_EVENT_ADDED && event != PyDict_EVENT_CLONED && event != PyDict_EVENT_DEALLOCATED)
         return 0;
-    iso_rank *rank = rank_of_interpreter();
-    if (rank == NULL || rank->handler_dict != dict)
+    iso_rank *rank = first_of_interpreter();
+    while (rank != NULL && rank->handler_dict != dict)
+        rank = rank->next_of_interpreter;
+    if (rank == NULL)
         return 0;
     if (event == PyDict_EVENT_DEALLOCATED)
         rank->handler_dict = NULL;
@@ -47,12 +70,32 @@ handler_dict_changed(PyDict_WatchEvent event, PyObject *dict, PyObject *key, PyO
 int
 iso__methods_install(iso_rank *rank)
 {
-    PyObject *names = PyInterpreterState_GetDict(PyInterpreterState_Get());
-    PyObject *capsule = PyCapsule_New(rank, RANK_KEY, NULL);
-    int failed = names == NULL || capsule == NULL || PyDict_SetItemString(names, RANK_KEY, capsule) < 0;
-    Py_XDECREF(capsule);
-    rank->watcher = failed ? -1 : PyDict_AddWatcher(handler_dict_changed);
-    return rank->watcher < 0 ? -1 : 0;
+    iso_rank *first = first_of_interpreter();
+    int watcher = first != NULL ? first->watcher : PyDict_AddWatcher(handler_dict_changed);
+    if (watcher < 0 || set_first(rank) < 0)
+        return -1;
+    rank->next_of_interpreter = first;
+    rank->watcher = watcher;
+    return 0;
+}
+
+/* CPython has 8 watchers for an interpreter, so the last rank gives its back. */
+static void
+uninstall(iso_rank *rank)
+{
+    iso_rank *first = first_of_interpreter();
+    if (first == rank) {
+        if (rank->next_of_interpreter == NULL && PyDict_ClearWatcher(rank->watcher) < 0)
+            PyErr_Clear();
+        if (set_first(rank->next_of_interpreter) < 0)
+            PyErr_Clear();
+    }
+    for (iso_rank *at = first; at != NULL; at = at->next_of_interpreter) {
+        if (at->next_of_interpreter == rank)
+            at->next_of_interpreter = rank->next_of_interpreter;
+    }
+    rank->watcher = -1;
+    rank->handler_dict = NULL;
 }
 
 /* Watches the dict that the handler has now. false: it can not be watched, so nothing may be kept. */
@@ -244,7 +287,6 @@ void
 iso__methods_clear(iso_rank *rank)
 {
     iso__methods_reset(rank);
-    if (rank->watcher >= 0 && PyDict_ClearWatcher(rank->watcher) < 0)
-        PyErr_Clear();
-    rank->watcher = -1;
+    if (rank->watcher >= 0)
+        uninstall(rank);
 }

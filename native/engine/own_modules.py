@@ -184,7 +184,12 @@ class OwnModules:
         return self.is_own_code(module)
 
     def is_own_code(self, thing):
-        """Whether a call of it runs code of own modules."""
+        """Whether a call of it runs code of own modules.
+
+        Ranks that share an interpreter may have modules of the same files: their builtins differ.
+        """
+        if self.builtins is not None:
+            return any(names.get("__builtins__") is self.builtins for names in globals_of(thing))
         return any(self.is_own_file(names.get("__file__")) for names in globals_of(thing))
 
     def threads(self):

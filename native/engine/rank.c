@@ -118,10 +118,13 @@ static int
 install_script_module(iso_rank *rank, iso_error *err)
 {
     rank->script_module = script_module_new(&rank->host);
-    if (rank->script_module == NULL || iso__methods_install(rank) < 0 ||
-        PyDict_SetItemString(PyImport_GetModuleDict(), "OpenSIPS", rank->script_module) < 0)
+    if (rank->script_module == NULL || iso__methods_install(rank) < 0)
         return iso__failure_start(rank, err, ISO_EINTERP, "the OpenSIPS module could not be made");
     rank->script = script_module_state(rank->script_module);
+    if (iso__rank_in_main(rank))
+        return 0; /* main_rank.py puts it into the rank's table */
+    if (PyDict_SetItemString(PyImport_GetModuleDict(), "OpenSIPS", rank->script_module) < 0)
+        return iso__failure_start(rank, err, ISO_EINTERP, "the OpenSIPS module could not be made");
     PyObject *inside = PyDict_GetItemString(PyImport_GetModuleDict(), "_isoexec_rank");
     PyObject *exception = PyObject_GetAttrString(rank->script_module, "DeadlineExceeded");
     int failed =
@@ -160,7 +163,7 @@ start(iso_rank *rank, iso_error *err)
                          "rank %d: this thread has %zu KiB of stack left, it needs %u: set a larger "
                          "stack (8 MiB is CPython's measure)",
                          rank->number, iso__stack_left() / 1024, STACK_LEAST / 1024);
-    int failed = iso__runtime_main(check_main, err);
+    int failed = iso__rank_in_main(rank) ? 0 : iso__runtime_main(check_main, err);
     if (!failed)
         failed = iso__mail_open(rank, err);
     if (!failed)
@@ -232,6 +235,8 @@ static int
 other_threads(const iso_rank *rank)
 {
     int count = 0;
+    if (iso__rank_in_main(rank))
+        return 0; /* they are the host's */
     PyThreadState *state = PyInterpreterState_ThreadHead(PyThreadState_GetInterpreter(rank->py));
     for (; state != NULL; state = PyThreadState_Next(state))
         count += state != rank->py;
@@ -252,6 +257,18 @@ await_threads(iso_rank *rank, uint64_t end_ns)
     return count;
 }
 
+/* Threads of a rank in the main interpreter do not keep it: they live on in the host's. */
+static void
+log_threads_left(iso_rank *rank, PyObject *names)
+{
+    PyObject *text = PyObject_Repr(names);
+    iso__log(rank->engine, ISO_LOG_WARN, rank->number,
+             "threads of the script go on after %lld ms (setting grace): %s. End them in child_exit",
+             (long long)(rank->settings.grace / ISO__MS), text != NULL ? PyUnicode_AsUTF8(text) : "");
+    Py_XDECREF(text);
+    PyErr_Clear();
+}
+
 /* Ends the script's threads within the grace time. Returns 1 and logs their names if some go on. */
 static int
 threads_remain(iso_rank *rank, uint64_t end_ns)
@@ -265,6 +282,8 @@ threads_remain(iso_rank *rank, uint64_t end_ns)
     PyErr_Clear();
     Py_XDECREF(grace);
     int count = await_threads(rank, end_ns);
+    if (iso__rank_in_main(rank) && names != NULL && PyObject_IsTrue(names) == 1)
+        log_threads_left(rank, names);
     if (count > 0) {
         PyObject *text = names != NULL ? PyObject_Repr(names) : NULL;
         iso__log(rank->engine, ISO_LOG_ERR, rank->number,
@@ -286,10 +305,14 @@ drop_objects(iso_rank *rank)
     iso__methods_clear(rank);
     Py_CLEAR(rank->extra);
     Py_CLEAR(rank->handler);
+    if (rank->script != NULL)
+        rank->script->host = NULL;
     rank->script = NULL;
     Py_CLEAR(rank->script_module);
     Py_CLEAR(rank->own_modules);
-    Py_CLEAR(rank->rules);
+    iso__rank_rules_end(rank);
+    if (iso__rank_in_main(rank))
+        PyGC_Collect(); /* what the script opened is closed now, not when the host happens to collect */
     PyErr_Clear();
 }
 

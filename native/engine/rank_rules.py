@@ -289,10 +289,13 @@ def look_threads(handler):
     ]
 
 
+look_globals = {}  # of a snippet; main_rank.py puts the rank's builtins there
+
+
 def look(what, argument, handler):
     """What iso_engine_look answers: JSON, and the number of memory blocks."""
     if what == "run":
-        names = {"handler": handler, "rank": number, "result": None}
+        names = {**look_globals, "handler": handler, "rank": number, "result": None}
         exec(compile(argument, "<look>", "exec"), names)
         answer = names["result"]
     else:

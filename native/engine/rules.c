@@ -7,6 +7,7 @@
 
 #include <marshal.h>
 
+#include "main_rank_py.h"
 #include "rank_rules_py.h"
 
 #define RANK_CAPSULE "isoexec.rank"
@@ -89,13 +90,21 @@ iso__run_embedded(const char *source, const char *name, PyObject *presets)
 
 /* ---- what rank_rules.py can do in C */
 
+/* The capsule outlives a rank in the main interpreter, with objects of the script that nobody has freed yet.
+ * Then NULL. */
+static iso_rank *
+rank_of(PyObject *capsule)
+{
+    return PyCapsule_GetContext(capsule) == NULL ? PyCapsule_GetPointer(capsule, RANK_CAPSULE) : NULL;
+}
+
 /* write(stream, text), or write() to let go of unfinished lines. */
 static PyObject *
 rules_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    iso_rank *rank = PyCapsule_GetPointer(self, RANK_CAPSULE);
+    iso_rank *rank = rank_of(self);
     if (rank == NULL)
-        return NULL;
+        Py_RETURN_NONE;
     if (nargs != 2) {
         iso__log_output_flush(rank);
         Py_RETURN_NONE;
@@ -114,9 +123,9 @@ rules_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 static PyObject *
 rules_log(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    iso_rank *rank = PyCapsule_GetPointer(self, RANK_CAPSULE);
+    iso_rank *rank = rank_of(self);
     if (rank == NULL)
-        return NULL;
+        Py_RETURN_NONE;
     if (nargs != 2 || !PyUnicode_Check(args[1]))
         return PyErr_Format(PyExc_TypeError, "log(level: int, text: str)");
     long level = PyLong_AsLong(args[0]);
@@ -185,6 +194,7 @@ presets(iso_rank *rank)
 {
     const iso_config *settings = &rank->settings;
     PyObject *self = PyCapsule_New(rank, RANK_CAPSULE, NULL);
+    Py_XSETREF(rank->capsule, Py_XNewRef(self));
     PyObject *names = self != NULL ? PyDict_New() : NULL;
     int failed = names == NULL;
     for (PyMethodDef *def = rank_functions; !failed && def->ml_name != NULL; def++)
@@ -206,6 +216,15 @@ iso__rank_rule(iso_rank *rank, const char *name)
     return rank->rules != NULL ? PyDict_GetItemString(rank->rules, name) : NULL;
 }
 
+void
+iso__rank_rules_end(iso_rank *rank)
+{
+    if (rank->capsule != NULL)
+        PyCapsule_SetContext(rank->capsule, rank); /* any context says that it has ended */
+    Py_CLEAR(rank->capsule);
+    Py_CLEAR(rank->rules);
+}
+
 int
 iso__rank_rules_install(iso_rank *rank, iso_error *err)
 {
@@ -213,6 +232,10 @@ iso__rank_rules_install(iso_rank *rank, iso_error *err)
     if (names != NULL)
         rank->rules = iso__run_embedded(iso__rank_rules_py, "rank_rules.py", names);
     Py_XDECREF(names);
+    if (iso__rank_in_main(rank) && rank->rules != NULL)
+        Py_XSETREF(rank->rules, iso__run_embedded(iso__main_rank_py, "main_rank.py", rank->rules));
+    if (iso__rank_in_main(rank) && rank->rules != NULL)
+        return 0; /* nothing of the host's interpreter is replaced */
     PyObject *install = iso__rank_rule(rank, "install");
     PyObject *done = install != NULL ? PyObject_CallNoArgs(install) : NULL;
     if (done == NULL)

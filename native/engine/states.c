@@ -18,9 +18,23 @@ scale_recursion(PyThreadState *state)
 #endif
 }
 
+/* A rank in the main interpreter: a thread state of its own, never that of a Python host's thread, which is
+ * detached meanwhile. */
+static int
+main_state_new(iso_rank *rank, iso_error *err)
+{
+    rank->py = PyThreadState_New(PyInterpreterState_Main());
+    if (rank->py == NULL)
+        return iso__fail(err, ISO_ENOMEM, "no memory for a thread state");
+    scale_recursion(rank->py);
+    return 0;
+}
+
 int
 iso__interpreter_new(iso_rank *rank, iso_error *err)
 {
+    if (iso__rank_in_main(rank))
+        return main_state_new(rank, err);
     /* The only combination that is right for an own GIL: CPython 3.13+ accepts main's allocator here
      * too, which corrupts memory. */
     PyInterpreterConfig config = {
@@ -58,6 +72,12 @@ iso__interpreter_new(iso_rank *rank, iso_error *err)
 void
 iso__interpreter_end(iso_rank *rank)
 {
+    if (iso__rank_in_main(rank)) {
+        iso__main_leave(rank->py);
+        rank->py = NULL;
+        rank->attached = false;
+        return;
+    }
     iso__rank_detach(rank);
     pthread_mutex_lock(&iso__creation_lock);
     iso__rank_attach(rank);
@@ -73,6 +93,8 @@ iso__main_for_rank(iso_rank *rank)
 {
     if (rank->caller != NULL)
         return rank->caller;
+    if (iso__rank_in_main(rank))
+        return rank->py; /* detached now; a second one would get the asynchronous exceptions of this thread */
     if (rank->main_own == NULL)
         rank->main_own = PyThreadState_New(PyInterpreterState_Main());
     return rank->main_own;

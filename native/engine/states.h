@@ -74,10 +74,10 @@ void iso__main_of_rank_drop(iso_rank *rank);
 
 /* ---- interpreters */
 
-/* Makes the rank's interpreter on this thread, with its own GIL; leaves it detached. ISO_EINTERP,
- * ISO_ENOMEM. Waits for the creation lock. */
+/* Makes the rank's interpreter on this thread, with its own GIL, or its thread state in the main one; leaves it
+ * detached. ISO_EINTERP, ISO_ENOMEM. Waits for the creation lock. */
 int iso__interpreter_new(iso_rank *rank, iso_error *err);
-/* Ends it: attached on entry (its threads are joined by then), nothing attached on return. */
+/* Ends what new made: attached on entry (its threads are joined by then), nothing attached on return. */
 void iso__interpreter_end(iso_rank *rank);
 
 #endif

@@ -147,8 +147,11 @@ class Host:
         return [answer.result(LIMIT) for answer in answers]
 
 
+level = "own_gil"  # of the ranks of every Host; the option --level changes it
+
+
 def inline(settings: dict[str, Any]) -> dict[str, Any]:
-    return {"channel": "inline", **settings}
+    return {"channel": "inline", "isolation": level, **settings}
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
