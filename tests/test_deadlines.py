@@ -128,10 +128,10 @@ def test_a_call_in_python_is_ended(one_rank: Case, method: str) -> None:
 
 
 def test_the_log_says_where_it_was(one_rank: Case) -> None:
-    result = one_rank.expect_deadline("calls_spin")
-    assert "in spin" in result.error
-    assert "OpenSIPS.DeadlineExceeded" in result.error
+    """The caller of a queue rank may be answered before the traceback is made: the log has it."""
+    one_rank.expect_deadline("calls_spin")
     one_rank.log.wait("in spin")
+    one_rank.log.wait("OpenSIPS.DeadlineExceeded")
 
 
 def test_the_exception_is_one(one_rank: Case) -> None:
