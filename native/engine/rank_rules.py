@@ -322,8 +322,8 @@ def format_exception(error):
 
 
 def plain_exception(error, trace, second):
-    """The same when CPython's way fails: a __str__ that raises, or its search for what may have been
-    meant (3.15 looks for the package of a module that was not found, which a rank may have)."""
+    """The same when CPython's way fails: a __str__ that raises, or its search for what was meant
+    (3.15 looks for the package of a module that was not found, which a rank may have)."""
     try:
         lines = traceback.format_tb(trace, limit=-FRAMES_MOST)
         text = f"{type(error).__name__}: {error}"
