@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "engine/settings.h"
+#include "engine/thread.h"
 
 #define RANK_STACK (8u << 20) /* CPython's measure of recursion fits this (docs/limits.md) */
 #define SLICE_NS 1000000000   /* how long a submitter sleeps before it looks again by itself */
@@ -67,17 +67,9 @@ iso__queue_new(iso_engine *engine, iso_error *err)
 int
 iso__lane_start(iso__lane *lane, void *(*run)(void *lane), iso_error *err)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, RANK_STACK);
-    sigfillset(&all); /* the host's signals go to the host's threads */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     lane->status = 1;
     lane->start_error = err;
-    int failed = pthread_create(&lane->thread, &attributes, run, lane);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
+    int failed = iso__thread_start(&lane->thread, RANK_STACK, run, lane);
     lane->has_thread = failed == 0;
     if (failed)
         lane->status = iso__fail(err, ISO_EINTERP, "rank %d: no thread: %s", lane->rank->number, strerror(failed));

@@ -11,6 +11,7 @@
 
 #include "engine/clock.h"
 #include "engine/engine.h"
+#include "engine/thread.h"
 
 #define TIMEOUT_MS 60000 /* for all ranks; one that is busy for longer reloads before its next call */
 #define STACK (256u << 10)
@@ -71,21 +72,6 @@ listen_for_signal(void *argument)
     }
 }
 
-static int
-start_thread(iso__reload_signal *own)
-{
-    pthread_attr_t attributes;
-    sigset_t all_signals, saved;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK);
-    sigfillset(&all_signals); /* the host's signals go to the host's threads */
-    pthread_sigmask(SIG_SETMASK, &all_signals, &saved);
-    int failed = pthread_create(&own->thread, &attributes, listen_for_signal, own);
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    pthread_attr_destroy(&attributes);
-    return failed;
-}
-
 /* One that no engine has, or a new one; NULL: no memory. Under the lock. */
 static iso__reload_signal *
 take_free(void)
@@ -135,7 +121,7 @@ iso__reload_signal_start(iso_engine *engine, iso_error *err)
         own->engine = engine;
         atomic_store(&own->stopping, false);
         atomic_store(&own->number, number);
-        failed = start_thread(own);
+        failed = iso__thread_start(&own->thread, STACK, listen_for_signal, own);
         if (failed)
             atomic_store(&own->number, 0);
         else

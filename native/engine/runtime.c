@@ -10,6 +10,7 @@
 
 #include "engine/clock.h"
 #include "engine/states.h"
+#include "engine/thread.h"
 
 #define MAIN_STACK (8u << 20)
 
@@ -123,19 +124,11 @@ spawn_main_thread(iso_error *err)
     static bool spawned; /* under the runtime lock */
     if (spawned)
         return 0;
-    pthread_attr_t attributes;
     pthread_t thread;
-    sigset_t all, before;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, MAIN_STACK);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all); /* the host's signals go to the host's threads */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&thread, &attributes, main_python_thread, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
+    int failed = iso__thread_start(&thread, MAIN_STACK, main_python_thread, NULL);
     if (failed)
         return iso__fail(err, ISO_EINTERP, "the main-Python thread could not be started: %s", strerror(failed));
+    pthread_detach(thread);
     spawned = true;
     return 0;
 }

@@ -5,7 +5,6 @@
 #define _GNU_SOURCE
 #include <linux/membarrier.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "engine/queue.h"
 #include "engine/settings.h"
 #include "engine/states.h"
+#include "engine/thread.h"
 #include "engine/units.h"
 
 #define QUICK_NS (400 * ISO__US)   /* from shot to shot at first: an exception that was swallowed is followed up */
@@ -369,16 +369,8 @@ iso__watchdog_fini(iso__watchdog *dog)
 static int
 start_thread(iso__watchdog *dog)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
     pthread_once(&membarrier_once, register_membarrier);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK);
-    sigfillset(&all); /* the host's signals go to the host's threads */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&dog->thread, &attributes, dog_main, dog);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
+    int failed = iso__thread_start(&dog->thread, STACK, dog_main, dog);
     dog->running = failed == 0;
     return failed;
 }

@@ -1,0 +1,18 @@
+#include "engine/thread.h"
+
+#include <signal.h>
+
+int
+iso__thread_start(pthread_t *out, size_t stack, void *(*run)(void *argument), void *argument)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, stack);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(out, &attributes, run, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return failed;
+}
