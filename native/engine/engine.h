@@ -196,6 +196,7 @@ void iso__log_lines(iso_rank *rank, int level, iso_str text);     /* one log lin
 void iso__log_script(void *rank, int level, iso_str text);        /* script_host.log */
 void iso__log_output(iso_rank *rank, int stream, iso_str text);   /* of sys.stdout (1), sys.stderr (2), in pieces */
 void iso__log_output_flush(iso_rank *rank);
+void iso__event(const iso_engine *engine, int event, int rank); /* ISO_EVENT_...; nothing attached */
 
 /* runtime.c: the one Python of the process */
 int iso__runtime_start(const iso_config *config, iso_error *err); /* idempotent */
@@ -271,6 +272,9 @@ int iso__failure_start(iso_rank *rank, iso_error *err, int code, const char *wha
 
 /* "rank 2, python_exec("route"), Call-ID abc@host: ": what a call is. */
 void iso__failure_origin(int number, const char *method, const iso_msg *msg, iso__text *to);
+#define ISO__DEADLINE_TEXT 128
+/* "took longer than its deadline of 20ms", with the rank's. */
+void iso__failure_deadline(const iso_rank *rank, char text[ISO__DEADLINE_TEXT]);
 /* What a rule makes of an object, into `to`, without raising anything. */
 void iso__failure_text(iso_rank *rank, const char *rule, PyObject *object, iso__text *to);
 

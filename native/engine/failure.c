@@ -57,15 +57,24 @@ method_over(iso_rank *rank)
     return fired;
 }
 
+void
+iso__failure_deadline(const iso_rank *rank, char text[ISO__DEADLINE_TEXT])
+{
+    char limit[ISO__UNIT_TEXT];
+    iso__unit_format(ISO__UNIT_TIME, rank->settings.deadline, limit);
+    snprintf(text, ISO__DEADLINE_TEXT, "took longer than its deadline of %s", limit);
+}
+
 /* "took longer than its deadline of 20ms, it was ended after 20.05 ms: " */
 static void
 add_deadline(iso_rank *rank, iso__text *to)
 {
-    char text[128], limit[ISO__UNIT_TEXT];
+    char text[ISO__DEADLINE_TEXT], after[64];
     double ms = (double)(iso__clock_ticks() - rank->watch.call) * iso__clock_ns_per_tick / 1e6;
-    iso__unit_format(ISO__UNIT_TIME, rank->settings.deadline, limit);
-    snprintf(text, sizeof text, "took longer than its deadline of %s, it was ended after %.2f ms: ", limit, ms);
+    iso__failure_deadline(rank, text);
+    snprintf(after, sizeof after, ", it was ended after %.2f ms: ", ms);
     iso__text_add(to, text, strlen(text));
+    iso__text_add(to, after, strlen(after));
 }
 
 int

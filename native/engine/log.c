@@ -151,3 +151,10 @@ iso__log_output_flush(iso_rank *rank)
     }
     rank->output_pending = false;
 }
+
+void
+iso__event(const iso_engine *engine, int event, int rank)
+{
+    if (engine->config.event != NULL)
+        engine->config.event(engine->config.event_user, event, rank);
+}

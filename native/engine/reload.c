@@ -51,12 +51,9 @@ take_over(iso_rank *rank, PyObject *handler, PyObject *change)
 static void
 tell(iso_rank *rank)
 {
-    const iso_config *config = &rank->engine->config;
     iso__log(rank->engine, ISO_LOG_INFO, rank->number, "reloaded");
-    if (config->event == NULL)
-        return;
-    iso__rank_detach(rank); /* as isoexec.h promises */
-    config->event(config->event_user, ISO_EVENT_RELOADED, rank->number);
+    iso__rank_detach(rank);
+    iso__event(rank->engine, ISO_EVENT_RELOADED, rank->number);
     iso__rank_attach(rank);
 }
 

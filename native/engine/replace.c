@@ -69,8 +69,7 @@ run(void *argument)
         return NULL;
     iso__log(engine, ISO_LOG_NOTICE, rank->number, "a new rank took over the number of a stuck one (%u so far)",
              (unsigned)rank->restarts);
-    if (engine->config.event != NULL)
-        engine->config.event(engine->config.event_user, ISO_EVENT_REPLACED, rank->number);
+    iso__event(engine, ISO_EVENT_REPLACED, rank->number);
     iso__lane_serve(lane, rank);
     return NULL;
 }

@@ -18,7 +18,6 @@
 #include "engine/settings.h"
 #include "engine/states.h"
 #include "engine/thread.h"
-#include "engine/units.h"
 
 #define QUICK_NS (400 * ISO__US)   /* from shot to shot at first: an exception that was swallowed is followed up */
 #define QUICK_FOR_NS (10 * ISO__MS)
@@ -106,22 +105,6 @@ iso__watch_wake(iso__watch *watch)
 /* ---- what the watchdog does to a call, on its thread, without its lock ---- */
 
 static void
-tell(const iso_rank *rank, int event)
-{
-    if (rank->engine->config.event != NULL)
-        rank->engine->config.event(rank->engine->config.event_user, event, rank->number);
-}
-
-/* "took longer than its deadline of 20ms" */
-static void
-describe(const iso_rank *rank, char *to, size_t size)
-{
-    char limit[ISO__UNIT_TEXT];
-    iso__unit_format(ISO__UNIT_TIME, rank->settings.deadline, limit);
-    snprintf(to, size, "took longer than its deadline of %s", limit);
-}
-
-static void
 answer(iso__watch *watch)
 {
     iso_rank *rank = watch->rank;
@@ -130,8 +113,8 @@ answer(iso__watch *watch)
         return;
     iso_task *task = atomic_load(&rank->lane->running);
     if (task != NULL && iso__task_claim_end(task)) {
-        char text[128];
-        describe(rank, text, sizeof text);
+        char text[ISO__DEADLINE_TEXT];
+        iso__failure_deadline(rank, text);
         task->error.n = 0;
         iso__failure_origin(rank->number, task->method, &task->msg, &task->error);
         iso__text_add(&task->error, text, strlen(text));
@@ -158,7 +141,7 @@ count_as_stuck(iso__watch *watch)
 {
     iso_rank *rank = watch->rank;
     iso__text origin = {0};
-    char text[128];
+    char text[ISO__DEADLINE_TEXT];
     watch->stuck_done = true;
     if (!hold(watch, watch->seen))
         return;
@@ -168,13 +151,13 @@ count_as_stuck(iso__watch *watch)
     atomic_store(&watch->stuck, 1);
     atomic_fetch_or(&watch->held, ISO__HELD_STUCK);
     let_go(watch);
-    describe(rank, text, sizeof text);
+    iso__failure_deadline(rank, text);
     iso__log(rank->engine, ISO_LOG_CRIT, rank->number,
              "%.*sstuck: %s, and still runs after %.3f s. It is in C code that does not come back, or swallows "
              "DeadlineExceeded. %s. Give what blocks a timeout of its own, or the rank isolation \"process\"",
              (int)origin.n, origin.p != NULL ? origin.p : "", text, seconds, stuck_advice(rank, replaced));
     iso__text_fini(&origin);
-    tell(rank, ISO_EVENT_STUCK);
+    iso__event(rank->engine, ISO_EVENT_STUCK, rank->number);
 }
 
 static void
@@ -183,7 +166,7 @@ say_freed(iso_rank *rank)
     if (atomic_load(&rank->state) != ISO__RANK_SERVING)
         return; /* a replaced one: its thread says what comes of it */
     iso__log(rank->engine, ISO_LOG_NOTICE, rank->number, "its stuck call has ended: the rank serves again");
-    tell(rank, ISO_EVENT_FREED);
+    iso__event(rank->engine, ISO_EVENT_FREED, rank->number);
 }
 
 /* ---- looking ---- */
