@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../floor/measure.h"
+#include "../floor/log.h"
 #include "../floor/message.h"
 #include "../floor/worker.h"
 
@@ -21,16 +22,6 @@ die(const char *what, const char *detail)
     fprintf(stderr, "deadline: %s: %s\n", what, detail);
     fflush(NULL);
     _exit(2);
-}
-
-/* The tracebacks are made and handed over; where a host writes them is its affair. */
-static void
-drop_log(void *user, int level, int rank, const char *text)
-{
-    (void)user;
-    (void)level;
-    (void)rank;
-    (void)text;
 }
 
 /* Calls `spin` of the same rank, nested. */
@@ -60,7 +51,7 @@ make_engine(const char *script, int timing, int64_t deadline)
     config.ranks = 1;
     config.timing = timing;
     config.deadline = deadline;
-    config.log = drop_log;
+    config.log = floor_drop_log;
     config.functions = &function;
     config.function_count = 1;
     if (iso_engine_create(&engine, &config, &err)) {
@@ -70,24 +61,6 @@ make_engine(const char *script, int timing, int64_t deadline)
 }
 
 /* ---- the cost of one that is set ---- */
-
-struct job {
-    enum floor_case which;
-    long calls;
-    double ns; /* per call */
-};
-
-static void
-run_job(struct floor_worker *worker, void *argument)
-{
-    struct job *job = argument;
-    uint64_t begin;
-
-    worker->side->run(worker->rank, job->which, job->calls / 20);
-    begin = floor_clock(CLOCK_THREAD_CPUTIME_ID);
-    worker->side->run(worker->rank, job->which, job->calls);
-    job->ns = (double)(floor_clock(CLOCK_THREAD_CPUTIME_ID) - begin) / (double)job->calls;
-}
 
 static void
 measure_cost(const char *script, int repeats, long calls)
@@ -107,11 +80,8 @@ measure_cost(const char *script, int repeats, long calls)
         for (enum floor_case which = FLOOR_BATCH; which <= FLOOR_ATTACH; which++) {
             for (int k = 0; k < SIDES; k++) {
                 int i = (k + repeat) % SIDES;
-                struct job job = {.which = which, .calls = calls};
-
-                floor_worker_start(&workers[i], run_job, &job);
-                floor_worker_wait(&workers[i]);
-                floor_sample(which == FLOOR_BATCH ? "batch" : "attach", names[i], job.ns);
+                floor_sample(which == FLOOR_BATCH ? "batch" : "attach", names[i],
+                             floor_worker_time(&workers[i], which, calls));
             }
         }
     }

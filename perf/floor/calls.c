@@ -6,32 +6,10 @@
 
 #include <string.h>
 
-struct job {
-    enum floor_case which;
-    long calls;
-    double ns; /* per call */
-};
-
-static void
-run_job(struct floor_worker *worker, void *argument)
-{
-    struct job *job = argument;
-    uint64_t begin;
-
-    worker->side->run(worker->rank, job->which, job->calls / 20); /* warms caches and the inline caches of Python */
-    begin = floor_clock(CLOCK_THREAD_CPUTIME_ID);
-    worker->side->run(worker->rank, job->which, job->calls);
-    job->ns = (double)(floor_clock(CLOCK_THREAD_CPUTIME_ID) - begin) / (double)job->calls;
-}
-
 static void
 sample(struct floor_worker *worker, enum floor_case which, long calls, const char *label)
 {
-    struct job job = {.which = which, .calls = calls};
-
-    floor_worker_start(worker, run_job, &job);
-    floor_worker_wait(worker);
-    floor_sample(floor_case_names[which], label, job.ns);
+    floor_sample(floor_case_names[which], label, floor_worker_time(worker, which, calls));
 }
 
 /* The floor of the reads is the better of both indexers. */

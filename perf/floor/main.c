@@ -1,5 +1,6 @@
 /* main.c: the floor program. Runs every case on the floor's own ranks and on isoexec's in turn, in one
  * process, and prints one line a sample. Started by `python -m perf floor`, which builds it. */
+#include "log.h"
 #include "measure.h"
 #include "side.h"
 
@@ -7,16 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* The tracebacks of the case exception are made and handed over; where a host writes them is its affair. */
-static void
-drop_log(void *user, int level, int rank, const char *text)
-{
-    (void)user;
-    (void)level;
-    (void)rank;
-    (void)text;
-}
 
 static iso_engine *
 make_engine(const struct floor_plan *plan, int timing)
@@ -28,7 +19,7 @@ make_engine(const struct floor_plan *plan, int timing)
     iso_config_init(&config);
     config.script_name = plan->script;
     config.ranks = FLOOR_MOST_RANKS;
-    config.log = drop_log;
+    config.log = floor_drop_log;
     if (timing) {
         config.timing = timing;
     }

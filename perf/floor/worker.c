@@ -1,6 +1,8 @@
 /* worker.c: see worker.h. */
 #include "worker.h"
 
+#include "measure.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -88,4 +90,32 @@ floor_worker_close(struct floor_worker *worker)
     floor_worker_start(worker, close_rank, NULL);
     floor_worker_wait(worker);
     pthread_join(worker->thread, NULL);
+}
+
+struct timed {
+    enum floor_case which;
+    long calls;
+    double ns; /* per call */
+};
+
+static void
+run_timed(struct floor_worker *worker, void *argument)
+{
+    struct timed *timed = argument;
+    uint64_t begin;
+
+    worker->side->run(worker->rank, timed->which, timed->calls / 20); /* warms caches and Python's inline caches */
+    begin = floor_clock(CLOCK_THREAD_CPUTIME_ID);
+    worker->side->run(worker->rank, timed->which, timed->calls);
+    timed->ns = (double)(floor_clock(CLOCK_THREAD_CPUTIME_ID) - begin) / (double)timed->calls;
+}
+
+double
+floor_worker_time(struct floor_worker *worker, enum floor_case which, long calls)
+{
+    struct timed timed = {.which = which, .calls = calls};
+
+    floor_worker_start(worker, run_timed, &timed);
+    floor_worker_wait(worker);
+    return timed.ns;
 }

@@ -24,5 +24,7 @@ void floor_worker_open(struct floor_worker *worker, const struct floor_side *sid
 void floor_worker_close(struct floor_worker *worker);
 void floor_worker_start(struct floor_worker *worker, void (*job)(struct floor_worker *, void *), void *argument);
 void floor_worker_wait(struct floor_worker *worker);
+/* What one call of a case costs in the worker's rank, in ns of its thread's CPU time, after a warm-up. */
+double floor_worker_time(struct floor_worker *worker, enum floor_case which, long calls);
 
 #endif
