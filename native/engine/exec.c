@@ -138,7 +138,7 @@ finish_edits(iso_rank *rank, iso__frame *frame, int outcome, iso_result *out)
 }
 
 static inline __attribute__((always_inline)) void
-run_call(iso_rank *rank, iso__frame *frame, iso_str extra, iso_result *out)
+run_call(iso_rank *rank, iso__frame *frame, iso_str extra, bool watched, iso_result *out)
 {
     int outcome = ISO_OUTCOME_RETURNED;
     script_msg *object = script_slot_enter(rank->script, &frame->slot, frame->msg, frame->edits);
@@ -149,7 +149,7 @@ run_call(iso_rank *rank, iso__frame *frame, iso_str extra, iso_result *out)
         out->code = -1;
         outcome = no_object(rank, frame);
     }
-    if (ISO__UNLIKELY(rank->watched))
+    if (ISO__UNLIKELY(watched))
         iso__watch_method_over(&rank->watch, rank->depth);
     out->outcome = outcome;
     out->error = (iso_str){NULL, 0};
@@ -182,14 +182,6 @@ push_frame(iso_rank *rank, const char *method, const iso_msg *msg)
     return frame;
 }
 
-static inline void
-pop_frame(iso_rank *rank)
-{
-    rank->depth--;
-    if (ISO__UNLIKELY(rank->watched) && rank->depth > 0)
-        iso__watch_outer(&rank->watch);
-}
-
 /* What a call may not pass by. */
 static void
 attend(iso_rank *rank)
@@ -210,20 +202,23 @@ iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str 
         attend(rank);
     uint64_t calls = atomic_load_explicit(&rank->counters.calls, memory_order_relaxed);
     bool sampled = ((calls + 1) & rank->sample_mask) == 0;
-    uint64_t began = ISO__UNLIKELY(sampled || rank->watched) ? iso__clock_ticks() : 0;
+    bool watched = rank->watched; /* changes only between calls */
+    uint64_t began = ISO__UNLIKELY(sampled || watched) ? iso__clock_ticks() : 0;
     atomic_store_explicit(&rank->counters.calls, calls + 1, memory_order_relaxed);
     out->elapsed_ns = 0;
     bool detached = !rank->attached;
     iso__frame *frame = push_frame(rank, method, msg);
-    if (ISO__UNLIKELY(rank->watched) && rank->depth == 1)
+    if (ISO__UNLIKELY(watched) && rank->depth == 1)
         iso__watch_begin(&rank->watch, began); /* waiting for the GIL counts */
     if (detached) {
         if (ISO__UNLIKELY(rank->needs_main) && rank->depth == 1)
             rank->caller = iso__main_of_caller();
         iso__rank_attach(rank);
     }
-    run_call(rank, frame, extra, out);
-    pop_frame(rank);
+    run_call(rank, frame, extra, watched, out);
+    rank->depth--;
+    if (ISO__UNLIKELY(watched) && rank->depth > 0)
+        iso__watch_outer(&rank->watch);
     if (detached)
         iso__rank_detach(rank);
     if (ISO__UNLIKELY(sampled)) {
