@@ -232,11 +232,10 @@ iso__rank_rules_install(iso_rank *rank, iso_error *err)
     if (names != NULL)
         rank->rules = iso__run_embedded(iso__rank_rules_py, "rank_rules.py", names);
     Py_XDECREF(names);
-    if (iso__rank_in_main(rank) && rank->rules != NULL) {
+    if (iso__rank_in_main(rank) && rank->rules != NULL)
         Py_XSETREF(rank->rules, iso__run_embedded(iso__main_rank_py, "main_rank.py", rank->rules));
-        if (rank->rules != NULL)
-            return 0; /* nothing of the host's interpreter is replaced */
-    }
+    if (iso__rank_in_main(rank) && rank->rules != NULL)
+        return 0; /* nothing of the host's interpreter is replaced */
     PyObject *install = iso__rank_rule(rank, "install");
     PyObject *done = install != NULL ? PyObject_CallNoArgs(install) : NULL;
     if (done == NULL)
