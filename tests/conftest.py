@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 import isoexec
+from faults.rows import LEVELS
 from support import corpus, host
 
 # A background job starts with Ctrl-C ignored, and so would the hosts that tests start from it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-LEVELS = ("own_gil", "main", "process")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -27,16 +27,16 @@ def need(true: object, what: str) -> None:
 
 
 class Cell:
-    """An engine with two ranks of the level, and what its log said."""
+    """An engine with two ranks of the level, and the lines of its log: text, level, rank."""
 
     def __init__(self, level: str, **settings: Any) -> None:
         self.level = level
-        self.lines: list[str] = []
+        self.lines: list[tuple[str, int, int | None]] = []
         logger = logging.getLogger("cell")
         logger.propagate = False
         logger.setLevel(logging.DEBUG)
         handler = logging.Handler()
-        handler.emit = lambda record: self.lines.append(record.getMessage())  # type: ignore[method-assign]
+        handler.emit = self.keep  # type: ignore[method-assign]
         logger.addHandler(handler)
         self.engine = Engine(
             HANDLER,
@@ -46,6 +46,9 @@ class Cell:
             logger=logger,
             **{"grace": 0.5, **settings},
         )
+
+    def keep(self, record: logging.LogRecord) -> None:
+        self.lines.append((record.getMessage(), record.levelno, getattr(record, "rank", None)))
 
     def sl_send_reply(self, call: Any, code: str, reason: str) -> int:
         self.replied = (code, reason)

@@ -35,9 +35,6 @@ class Handler:
     def good(self, msg):
         return 1 if msg.getHeader("Call-ID") else -1
 
-    def from_user(self, msg):
-        return 1 if "alice" in msg.getHeader("From") else -1
-
     # ---- what ends a call
 
     def raises(self, msg):
@@ -154,6 +151,9 @@ class Handler:
         value = msg.getHeader(name)
         msg.append_header("X-Value", repr(value))
         return 1 if value is not None else 2
+
+    def count_values(self, msg, name):
+        return len(msg.headers(name))
 
     def bad_names(self, msg):
         if msg.getHeader("a\0b") is not None:
