@@ -2,6 +2,8 @@
  * an answer at the deadline, replaced ranks, events. The script is tests/handlers/deadlines.py. */
 #include "queue_host.h"
 
+extern const unsigned long Py_Version; /* of the Python that runs, as in PY_VERSION_HEX */
+
 #define DEADLINE_NS 20000000
 #define GRACE_NS 200000000 /* a stop has as long, on a machine that is busy */
 #define AT_ONCE 4
@@ -188,7 +190,9 @@ test_a_stuck_inline_rank(void)
 {
     iso_rank_stats stats;
     start(1, ISO_CHANNEL_INLINE, DEADLINE_NS, GRACE_NS);
-    expect_on(own, "sleeps", "0.6", ISO_OUTCOME_RETURNED);
+    /* The exception is set as sleep() ends. 3.12 raises it there; from 3.13 on the check for it has been made by
+     * then, and a method that returns at once comes before the next. */
+    expect_on(own, "sleeps", "0.6", Py_Version < 0x030D0000 ? ISO_OUTCOME_DEADLINE : ISO_OUTCOME_RETURNED);
     CHECK(reaches(&events[ISO_EVENT_FREED], 1));
     CHECK_INT(atomic_load(&events[ISO_EVENT_STUCK]), 1);
     CHECK_INT(iso_engine_stats(engine, 1, &stats), 0);
