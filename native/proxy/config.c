@@ -40,6 +40,12 @@ static const row rows[] = {
     INT(transactions, "131072", "1 to 1048575", 1, 1048575,
         "Transactions of each worker; above it requests are answered 503."),
     TIME(retry_after, "5s", "1s to 1h", 1000, 3600000, "What Retry-After says when the proxy is overloaded."),
+    INT(udp_limit, "1300", "0 to 65535", 0, 65535,
+        "A request above this many octets goes by TCP unless UDP was asked for (RFC 3261 18.1.1); 0: never."),
+    STR(nameserver, "", "DNS server to ask, as IPv4:PORT; those of the system if empty."),
+    INT(resolvers, "2", "1 to 64", 1, 64, "Threads that look up the names of next hops."),
+    TIME(resolve_timeout, "10s", "100ms to 60s", 100, 60000, "How long a request waits for the name of its next hop."),
+    TIME(resolve_negative, "10s", "1s to 1h", 1000, 3600000, "How long a name that does not exist is remembered."),
     INT(log_level, "3", "-3 to 4", ISO_LOG_ALERT, ISO_LOG_DBG, "Lines of the proxy above this level are dropped."),
 };
 

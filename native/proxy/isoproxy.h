@@ -46,6 +46,11 @@ typedef struct isoproxy_config {
     int tcp_connections;         /* 4096 for each worker */
     int transactions;            /* 131072 for each worker; above it requests get 503 with Retry-After */
     int retry_after;             /* 5 s: what Retry-After says */
+    int udp_limit;               /* 1300 octets: a longer request goes by TCP if it may, 0: never */
+    const char *nameserver;      /* "": those of the system; "IPv4:port": asked instead */
+    int resolvers;               /* 2 threads that look names up */
+    int resolve_timeout;         /* 10000: how long a request may wait for a name */
+    int resolve_negative;        /* 10000: how long a name that does not exist is remembered */
     iso_log_fn log;              /* NULL: standard error */
     void *log_user;
     int log_level;               /* ISO_LOG_INFO */

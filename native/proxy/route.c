@@ -94,7 +94,7 @@ after_request(proxy_context *context, int code)
 }
 
 void
-proxy_route_request(proxy_worker *worker, const proxy_view *view, int listener, uint32_t connection)
+proxy_route_request(proxy_worker *worker, const proxy_view *view, int listener, uint64_t connection)
 {
     proxy_context context;
     start(&context, worker, ISO_ROUTE_REQUEST, view);

@@ -266,6 +266,10 @@ note_row(proxy_view *view, int32_t row, iso_str name, iso_str value)
         if (proxy_same(name, PROXY_TEXT("Content-Length")))
             set_first(&view->content_length, value);
         break;
+    case 19:
+        if (proxy_same(name, PROXY_TEXT("Proxy-Authorization")))
+            set_first(&view->proxy_authorization, value);
+        break;
     default:
         break;
     }

@@ -22,6 +22,14 @@ open_table(void)
     worker = (proxy_worker){.proxy = &proxy, .number = 2, .now = 1000};
     proxy_wheel_init(&worker.wheel, worker.now);
     CHECK_INT(proxy_table_open(&worker), 0);
+    CHECK_INT(proxy_finished_open(&worker), 0);
+}
+
+static void
+close_table(void)
+{
+    proxy_table_close(&worker);
+    proxy_finished_close(&worker);
 }
 
 static proxy_view *
@@ -68,7 +76,7 @@ test_keys(void)
         end(invite);
         CHECK(proxy_transaction_find(&worker, request(&view, "INVITE", branch, ""), 0) == NULL);
         CHECK(proxy_transaction_find(&worker, request(&view, "OPTIONS", branch, ""), 0) == options);
-        proxy_table_close(&worker);
+        close_table();
     }
 }
 
@@ -93,7 +101,7 @@ test_the_bound(void)
     CHECK(again != NULL && again->id != id); /* a late reply to the old one must not reach the new one */
     CHECK(proxy_transaction_by_id(&worker, id) == NULL);
     CHECK_INT(proxy_table_count(&worker), MOST);
-    proxy_table_close(&worker);
+    close_table();
 }
 
 static void
@@ -109,16 +117,16 @@ test_held_ones_stay(void)
     held->users = 0;
     proxy_transaction_settle(held);
     CHECK_INT(proxy_table_count(&worker), 0);
-    proxy_table_close(&worker);
+    close_table();
 }
 
 static void
 test_branches(void)
 {
     static const proxy_branch_id ids[] = {
-        {.stateful = 1, .worker = 3, .slot = 0xfff00001, .branch = 15, .hash = 0x89abcdef},
+        {.stateful = 1, .worker = 3, .slot = 0xfff00001, .branch = 15, .loop = 0x89abcdef},
         {.stateful = 0, .worker = 0, .listener = 1, .connection = 0, .hash = 0x0123456789abcdef},
-        {.stateful = 0, .worker = 2, .listener = 0, .connection = 0xffff0001, .hash = 1},
+        {.stateful = 0, .worker = 2, .listener = 0, .connection = 0x2ffff0001, .hash = 1, .loop = 7},
     };
     char text[PROXY_BRANCH_TEXT];
     proxy_branch_id back;
@@ -129,7 +137,7 @@ test_branches(void)
         CHECK(proxy_branch_read(&proxy, (iso_str){text, n}, &back));
         CHECK(back.stateful == ids[i].stateful && back.worker == ids[i].worker && back.slot == ids[i].slot &&
               back.branch == ids[i].branch && back.listener == ids[i].listener &&
-              back.connection == ids[i].connection && (!back.stateful || back.hash == ids[i].hash));
+              back.connection == ids[i].connection && back.loop == ids[i].loop);
         for (size_t cut = 0; cut < n; cut++)
             CHECK(!proxy_branch_read(&proxy, (iso_str){text, cut}, &back));
         text[10] ^= 1; /* of another proxy */
@@ -137,7 +145,7 @@ test_branches(void)
     }
     size_t n = proxy_branch_write(&proxy, &(proxy_branch_id){.stateful = 1, .worker = 4}, text);
     CHECK(!proxy_branch_read(&proxy, (iso_str){text, n}, &back)); /* there is no such worker */
-    proxy_table_close(&worker);
+    close_table();
 }
 
 int
