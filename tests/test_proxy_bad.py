@@ -159,13 +159,15 @@ def test_the_table_is_bounded() -> None:
                 pass
 
 
-def test_overload_says_when() -> None:
-    with running("isoproxy", "-w", "1", "--transactions", "1", handler=ROUTING) as proxy:
+@pytest.mark.parametrize("mode", ["t_relay", "the default"])
+def test_overload_says_when(mode: str) -> None:
+    """Whoever asked for the transaction, and whatever the handler does when there is none."""
+    with running("isoproxy", "-w", "1", "--transactions", "1") as proxy:
         with agent(proxy) as caller, Peer() as callee:
-            route = f"Route: <{callee.uri};lr>"
-            caller.send(caller.request("INVITE", route))
+            rows = [f"X-Target: {callee.uri}", *(["X-Mode: failover"] if mode == "t_relay" else [])]
+            caller.send(caller.request("INVITE", *rows))
             assert caller.receive().code == 100
-            caller.send(caller.request("INVITE", route))
+            caller.send(caller.request("INVITE", *rows))
             reply = caller.receive()
             assert reply.code == 503
             assert int(reply["Retry-After"]) > 0

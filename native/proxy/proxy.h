@@ -429,6 +429,7 @@ struct proxy_context {
     const iso_edits *edits;  /* so far: renewed before each host function, final after the method */
     unsigned done;           /* PROXY_REPLIED | ...: what the handler did */
     int record_route;
+    int overloaded;          /* there was no room for a transaction */
     uint32_t flags;
     char on_reply[PROXY_METHOD_NAME], on_failure[PROXY_METHOD_NAME], on_branch[PROXY_METHOD_NAME];
     size_t reply_rows_n;

@@ -8,8 +8,10 @@ proxy_relay_begin(proxy_context *context)
         return 0;
     context->transaction =
         proxy_transaction_new(context->worker, context->view, context->listener, context->connection);
-    if (context->transaction == NULL)
+    if (context->transaction == NULL) {
+        context->overloaded = 1;
         return 503;
+    }
     context->transaction->users++;
     return 0;
 }

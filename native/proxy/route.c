@@ -81,6 +81,10 @@ static void
 after_request(proxy_context *context, int code)
 {
     const isoproxy_config *config = &context->worker->proxy->config;
+    if (context->done == 0 && context->overloaded) {
+        refuse(context, 503); /* whatever the handler made of it: the caller must hear when to come again */
+        return;
+    }
     if (context->done != 0 || code == 0)
         return;
     if (code < 0) {
