@@ -1,4 +1,4 @@
-"""What peers may send by accident or on purpose: an answer or silence, and the next request works."""
+"""What peers may send: an answer or silence, and the next request works."""
 
 import contextlib
 import socket
@@ -102,7 +102,8 @@ def test_many_at_once(proxy: Proxy) -> None:
     """Replies of nobody's request, datagrams that are no SIP: the log says so now and then."""
     assert proxy.process.stderr is not None
     with agent(proxy) as caller:
-        reply = b"SIP/2.0 200 OK" + caller.request("OPTIONS")[len("OPTIONS sip:bob@127.0.0.1 SIP/2.0") :]
+        rows = caller.request("OPTIONS").partition(b"\r\n")[2]
+        reply = b"SIP/2.0 200 OK\r\n" + rows
         wrong = caller.request("OPTIONS", hops="many")
         for i in range(1000):
             caller.send(reply)
@@ -142,6 +143,28 @@ def test_peers_that_are_slow(proxy: Proxy) -> None:
         with agent(proxy, "tcp") as caller:
             caller.send(caller.request("OPTIONS"))
             assert caller.receive().code == 404
+
+
+def test_octets_without_end_are_no_traffic() -> None:
+    """A peer that sends one octet now and then is closed; one that sends messages is not."""
+    with running("isoproxy", "-w", "1", "--tcp-idle", "400ms", handler=ANSWER) as proxy:
+        with agent(proxy, "tcp") as slow, agent(proxy, "tcp") as good:
+            raw = iter(slow.request("OPTIONS"))
+            closed = False
+            for _ in range(30):
+                with contextlib.suppress(ConnectionError):
+                    slow.send(bytes([next(raw)]))
+                good.send(good.request("OPTIONS"))
+                assert good.receive().code == 404
+                slow.socket.settimeout(0.1)
+                try:
+                    closed = slow.socket.recv(10) == b""
+                except TimeoutError:
+                    continue
+                except ConnectionError:
+                    closed = True
+                break
+            assert closed
 
 
 def test_the_table_is_bounded() -> None:

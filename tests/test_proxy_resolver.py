@@ -42,9 +42,7 @@ def relay(caller: Peer, target: str, callee: Peer, *rows: str, method: str = "ME
 
 @pytest.mark.parametrize("relayed", ["t_relay", "forward"])
 @pytest.mark.parametrize("family", [4, 6])
-def test_an_address_is_asked_for_once(
-    proxy: Proxy, dns: Server, family: int, relayed: str
-) -> None:
+def test_an_address_is_asked_for_once(proxy: Proxy, dns: Server, family: int, relayed: str) -> None:
     name, kind = f"v{family}.{relayed.replace('_', '')}.test", A if family == 4 else AAAA
     dns.add(name, a("127.0.0.1") if family == 4 else aaaa("::1"))
     with agent(proxy) as caller, Peer(family=family) as callee:

@@ -95,7 +95,8 @@ def test_a_dialog_over_two_protocols(proxy: Proxy, one: str, other: str) -> None
         assert caller.receive().code == 200
         back = caller.uri + (";transport=tcp" if one == "tcp" else "")
         callee.to = proxy.addresses[other, 4]
-        callee.send(callee.request("INFO", f"Route: {', '.join(routes)}", uri=back, to_tag=";tag=c"))
+        rows = [f"Route: {', '.join(routes)}"]
+        callee.send(callee.request("INFO", *rows, uri=back, to_tag=";tag=c"))
         there = caller.receive()
         assert not there.all("Route")
         caller.answer(there, 200)
@@ -125,8 +126,10 @@ def test_other_schemes(proxy: Proxy, uri: str) -> None:
 # ---- forks ----
 
 
-def fork(proxy: Proxy, method: str, caller: Peer, *callees: Peer, rows: tuple[str, ...] = ()) -> Message:
-    targets = [f"{name}: {each.uri}" for name, each in zip(("X-Target", "X-Second"), callees)]
+def fork(method: str, caller: Peer, *callees: Peer, rows: tuple[str, ...] = ()) -> Message:
+    """Sends a request to one or two callees; of an INVITE, takes the 100."""
+    names = ("X-Target", "X-Second")[: len(callees)]
+    targets = [f"{name}: {each.uri}" for name, each in zip(names, callees, strict=True)]
     caller.send(caller.request(method, *targets, *rows))
     return caller.receive() if method == "INVITE" else Message(b"")
 
@@ -144,7 +147,7 @@ def fork(proxy: Proxy, method: str, caller: Peer, *callees: Peer, rows: tuple[st
 )
 def test_the_best_reply(proxy: Proxy, codes: tuple[int, int], best: int) -> None:
     with agent(proxy) as caller, Peer() as first, Peer() as second:
-        fork(proxy, "MESSAGE", caller, first, second)
+        fork("MESSAGE", caller, first, second)
         first.answer(first.receive(), codes[0])
         second.answer(second.receive(), codes[1])
         assert caller.receive().code == best
@@ -152,7 +155,7 @@ def test_the_best_reply(proxy: Proxy, codes: tuple[int, int], best: int) -> None
 
 def test_challenges_of_all_branches(proxy: Proxy) -> None:
     with agent(proxy) as caller, Peer() as first, Peer() as second:
-        fork(proxy, "MESSAGE", caller, first, second)
+        fork("MESSAGE", caller, first, second)
         first.answer(first.receive(), 401, "Who", 'WWW-Authenticate: Digest realm="one"')
         second.answer(second.receive(), 407, "Who", 'Proxy-Authenticate: Digest realm="two"')
         reply = caller.receive()
@@ -162,7 +165,7 @@ def test_challenges_of_all_branches(proxy: Proxy) -> None:
 
 def test_each_2xx_goes_to_the_caller(proxy: Proxy) -> None:
     with agent(proxy) as caller, Peer() as first, Peer() as second:
-        fork(proxy, "INVITE", caller, first, second)
+        fork("INVITE", caller, first, second)
         one, two = first.receive(), second.receive()
         second.answer(two, 180)
         assert caller.receive().code == 180
@@ -181,7 +184,7 @@ def test_each_2xx_goes_to_the_caller(proxy: Proxy) -> None:
 
 def test_a_6xx_cancels_the_others(proxy: Proxy) -> None:
     with agent(proxy) as caller, Peer() as first, Peer() as second:
-        fork(proxy, "INVITE", caller, first, second)
+        fork("INVITE", caller, first, second)
         one, two = first.receive(), second.receive()
         second.answer(two, 180)
         assert caller.receive().code == 180
@@ -196,7 +199,7 @@ def test_a_6xx_cancels_the_others(proxy: Proxy) -> None:
 def test_timer_c(proxy: Proxy) -> None:
     """It rings too long; each reply above 100 gives more time."""
     with agent(proxy) as caller, Peer() as callee:
-        fork(proxy, "INVITE", caller, callee)
+        fork("INVITE", caller, callee)
         there = callee.receive()
         for _ in range(3):
             callee.answer(there, 180)
@@ -210,7 +213,7 @@ def test_timer_c(proxy: Proxy) -> None:
 def test_late_and_strange_replies(proxy: Proxy) -> None:
     """After the final reply nothing more reaches the caller, and nothing reaches another call."""
     with agent(proxy) as caller, Peer() as callee:
-        fork(proxy, "MESSAGE", caller, callee)
+        fork("MESSAGE", caller, callee)
         there = callee.receive()
         callee.answer(there, 200)
         assert caller.receive().code == 200
@@ -252,7 +255,7 @@ def test_retransmissions(proxy: Proxy) -> None:
 def test_cancel_by_another_way(proxy: Proxy, protocol: str) -> None:
     for _ in range(6):
         with agent(proxy, protocol) as caller, agent(proxy, protocol) as other, Peer() as callee:
-            trying = fork(proxy, "INVITE", caller, callee)
+            trying = fork("INVITE", caller, callee)
             there = callee.receive()
             callee.answer(there, 180)
             assert caller.receive().code == 180
@@ -267,7 +270,7 @@ def test_cancel_by_another_way(proxy: Proxy, protocol: str) -> None:
 def test_ack_by_another_way(proxy: Proxy) -> None:
     for _ in range(6):
         with agent(proxy) as caller, agent(proxy) as other, Peer() as callee:
-            fork(proxy, "INVITE", caller, callee)
+            fork("INVITE", caller, callee)
             callee.answer(callee.receive(), 486)
             assert callee.receive().start.startswith("ACK ")
             reply = caller.receive()
@@ -309,7 +312,7 @@ def test_replies_reach_the_connection_of_their_request(proxy: Proxy) -> None:
     for relay in ("forward", "t_relay"):
         for _ in range(4):
             with agent(proxy, "tcp") as caller, Peer() as callee:
-                fork(proxy, "MESSAGE", caller, callee, rows=(f"X-Relay: {relay}",))
+                fork("MESSAGE", caller, callee, rows=(f"X-Relay: {relay}",))
                 callee.answer(callee.receive(), 200)
                 assert caller.receive().code == 200
 
@@ -333,7 +336,8 @@ def test_a_long_request_goes_by_tcp(proxy: Proxy) -> None:
 def test_a_long_request_to_a_peer_without_tcp(proxy: Proxy, parameter: str) -> None:
     with agent(proxy) as caller, Peer() as callee:
         target = callee.uri + parameter
-        caller.send(caller.request("MESSAGE", f"X-Target: {target}", "X-Record: y", body="x" * 2000))
+        rows = [f"X-Target: {target}", "X-Record: yes"]
+        caller.send(caller.request("MESSAGE", *rows, body="x" * 2000))
         there = callee.receive()
         assert there["Via"].startswith("SIP/2.0/UDP ")
         assert len(there.all("Via")) == 2
@@ -356,7 +360,7 @@ def test_cancel_races(proxy: Proxy) -> None:
     with agent(proxy) as caller, Peer() as callee:
         caller.send(caller.request("CANCEL", f"X-Target: {callee.uri}"))
         assert callee.receive().start.startswith("CANCEL ")  # RFC 3261 16.10: goes on
-        trying = fork(proxy, "INVITE", caller, callee)
+        trying = fork("INVITE", caller, callee)
         there = callee.receive()
         caller.send(caller.request("CANCEL", branch=caller.branch, call_id=trying["Call-ID"]))
         assert caller.receive().code == 200

@@ -157,9 +157,8 @@ read_services(look_up *up, const char *name, int type, int (*read)(const look_up
             continue;
         shorten(up->out, ns_rr_ttl(record));
         int at = found++;
-        while (at > 0 && (out[at - 1].order > next.order ||
-                          (type == ns_t_naptr && out[at - 1].order == next.order &&
-                           out[at - 1].preference > next.preference))) {
+        while (at > 0 && (out[at - 1].order > next.order || (type == ns_t_naptr && out[at - 1].order == next.order &&
+                                                             out[at - 1].preference > next.preference))) {
             out[at] = out[at - 1];
             at--;
         }

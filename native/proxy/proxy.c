@@ -23,7 +23,7 @@ static int
 own_strings(isoproxy_config *config)
 {
     const char **strings[] = {&config->request_route, &config->onreply_route, &config->failure_route,
-                              &config->branch_route, &config->server, &config->nameserver};
+                              &config->branch_route,  &config->server,        &config->nameserver};
     int failed = 0;
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) {
         *strings[i] = strdup(*strings[i] != NULL ? *strings[i] : "");
@@ -300,6 +300,8 @@ isoproxy_stop(isoproxy *proxy, int grace_ms)
     if (wait_for(proxy, &proxy->left, proxy->started, grace_ms + LEAVE_MS) < 0 ||
         wait_for(proxy, &proxy->ended, proxy->started, CLOSE_MS) < 0) {
         int stuck = proxy->started - proxy->ended;
+        for (int i = 0; i < proxy->started; i++)
+            (void)pthread_tryjoin_np(proxy->workers[i].thread, NULL);
         proxy_log_plain(proxy, ISO_LOG_ERR, "%d workers are stuck in a handler and are left behind", stuck);
         return stuck;
     }

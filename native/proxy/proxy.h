@@ -315,7 +315,8 @@ struct proxy_branch {
     iso_str reply;       /* the final one, as received; its own; n == 0: made from `code` */
     iso_address replier; /* who sent it */
     proxy_spare *spare;  /* its own, NULL: this target is the only one */
-    proxy_branch *next, **link; /* transaction.c: in the list of those that wait for a TCP peer; link == NULL: in none */
+    proxy_branch *next,
+        **link; /* transaction.c: in the list of those that wait for a TCP peer; link == NULL: in none */
 };
 
 /* A server transaction and its branches. Lives in its worker's table until server and branches have terminated and

@@ -174,8 +174,7 @@ tell_waiting(proxy_resolver *resolver, name *known)
 {
     while (known->waiting != NULL) {
         waiter *first = known->waiting;
-        proxy_parcel label = {
-            .kind = PROXY_PARCEL_ANSWER, .transaction = first->transaction, .branch = first->branch};
+        proxy_parcel label = {.kind = PROXY_PARCEL_ANSWER, .transaction = first->transaction, .branch = first->branch};
         /* Full: the branch ends by its timer. */
         (void)proxy_inbox_push(first->inbox, &label, &known->answer, sizeof known->answer);
         known->waiting = first->next;

@@ -348,7 +348,9 @@ proxy_tcp_send(proxy_worker *worker, const proxy_target *target, iso_str octets)
     if (owner == worker->number)
         return send_here(worker, target, octets);
     proxy_count(worker, handed_over);
-    proxy_parcel label = {.kind = PROXY_PARCEL_SEND, .address = target->address, .listener = target->listener,
+    proxy_parcel label = {.kind = PROXY_PARCEL_SEND,
+                          .address = target->address,
+                          .listener = target->listener,
                           .connection = target->connection};
     return proxy_inbox_push(&worker->proxy->workers[owner - 1].inbox, &label, octets.p, octets.n);
 }
@@ -415,13 +417,14 @@ read_input(proxy_worker *worker, proxy_connection *connection)
             return errno == EAGAIN || errno == EINTR ? 0 : -1;
         if (n == 0)
             return -1;
-        connection->input_n += (size_t)n;
-        touch(worker, connection);
+        size_t all = connection->input_n += (size_t)n;
         if (cut_frames(worker, connection) < 0) {
             proxy_count(worker, malformed);
             proxy_log_bad(worker, NULL, "the octets of a TCP connection are no SIP: it is closed");
             return -1;
         }
+        if (connection->input_n < all) /* a peer that sends octets but never a whole message is idle */
+            touch(worker, connection);
         if ((size_t)n < room)
             return 0;
     }

@@ -51,8 +51,7 @@ open_descriptors(proxy_worker *worker, iso_error *err)
         proxy_worker_watch(worker, worker->inbox.fd, EPOLLIN, PROXY_EVENT_INBOX, 0, EPOLL_CTL_ADD) < 0 ||
         proxy_worker_watch(worker, worker->timer, EPOLLIN, PROXY_EVENT_TIMER, 0, EPOLL_CTL_ADD) < 0 ||
         (code = proxy_table_open(worker)) < 0 || (code = proxy_finished_open(worker)) < 0 ||
-        (code = proxy_udp_open(worker, err)) < 0 ||
-        (code = proxy_tcp_open(worker, err)) < 0) {
+        (code = proxy_udp_open(worker, err)) < 0 || (code = proxy_tcp_open(worker, err)) < 0) {
         if (err->message[0] == '\0')
             snprintf(err->message, sizeof err->message, "worker %d: %s", worker->number, iso_strerror(code));
         return err->code = code;

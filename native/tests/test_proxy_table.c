@@ -148,8 +148,77 @@ test_branches(void)
     close_table();
 }
 
+static void
+test_finished(void)
+{
+    proxy_view view;
+    open_table();
+    worker.out = malloc(PROXY_OUT_MEMORY);
+    proxy_transaction *options = proxy_transaction_new(&worker, request(&view, "OPTIONS", "z9hG4bKdone", ""), 0, 0);
+    options->target.listener = -1; /* there is no socket here */
+    proxy_finished_add(options, PROXY_TEXT("SIP/2.0 200 OK"));
+    end(options);
+    CHECK_INT(proxy_finished_retransmitted(&worker, request(&view, "OPTIONS", "z9hG4bKdone", "")), 1);
+    CHECK_INT(proxy_finished_retransmitted(&worker, request(&view, "INFO", "z9hG4bKdone", "")), 0);
+    CHECK_INT(proxy_finished_retransmitted(&worker, request(&view, "OPTIONS", "z9hG4bKother", "")), 0);
+    worker.now += 64 * (uint64_t)proxy.config.t1 + 2 * PROXY_TICK_MS; /* timer J */
+    proxy_wheel_run(&worker.wheel, worker.now, &worker);
+    CHECK_INT(proxy_finished_retransmitted(&worker, request(&view, "OPTIONS", "z9hG4bKdone", "")), 0);
+    free(worker.out);
+    close_table();
+}
+
+/* Above the bound of octets the oldest go; the newest is always there. */
+static void
+test_finished_are_bounded(void)
+{
+    static char reply[60000];
+    proxy_view view;
+    char branch[32];
+    int kept = 0;
+    open_table();
+    worker.out = malloc(PROXY_OUT_MEMORY);
+    for (int i = 0; i < 2 * MOST; i++) {
+        snprintf(branch, sizeof branch, "z9hG4bK%d", i);
+        proxy_transaction *options = proxy_transaction_new(&worker, request(&view, "OPTIONS", branch, ""), 0, 0);
+        options->target.listener = -1;
+        proxy_finished_add(options, (iso_str){reply, sizeof reply});
+        end(options);
+        CHECK_INT(proxy_finished_retransmitted(&worker, request(&view, "OPTIONS", branch, "")), 1);
+    }
+    for (int i = 0; i < 2 * MOST; i++) {
+        snprintf(branch, sizeof branch, "z9hG4bK%d", i);
+        kept += proxy_finished_retransmitted(&worker, request(&view, "OPTIONS", branch, ""));
+    }
+    CHECK(kept > 500 && kept < 2 * MOST);
+    free(worker.out);
+    close_table();
+}
+
+static void
+test_directory(void)
+{
+    proxy_directory *directory = proxy_directory_new(1000);
+    int found = 0;
+    for (uint64_t i = 1; i <= 1000; i++)
+        proxy_directory_add(directory, i * 0x9e3779b97f4a7c15, (int)(i % 255) + 1);
+    for (uint64_t i = 1; i <= 1000; i++)
+        found += proxy_directory_find(directory, i * 0x9e3779b97f4a7c15) == (int)(i % 255) + 1;
+    CHECK(found > 900); /* a full line forgets */
+    for (uint64_t i = 1; i <= 1000; i++)
+        proxy_directory_remove(directory, i * 0x9e3779b97f4a7c15, (int)(i % 255) + 1);
+    for (uint64_t i = 1; i <= 1000; i++)
+        CHECK_INT(proxy_directory_find(directory, i * 0x9e3779b97f4a7c15), 0);
+    for (int i = 1; i <= 100; i++) /* all in one line */
+        proxy_directory_add(directory, (uint64_t)i << 40 | 0x100, 7);
+    CHECK_INT(proxy_directory_find(directory, (uint64_t)100 << 40 | 0x100), 7);
+    proxy_directory_free(directory);
+    CHECK_INT(proxy_directory_find(NULL, 1), 0); /* one worker: there is none */
+}
+
 int
 main(int argc, char **argv)
 {
-    TEST_MAIN(argc, argv, TEST(test_keys), TEST(test_the_bound), TEST(test_held_ones_stay), TEST(test_branches));
+    TEST_MAIN(argc, argv, TEST(test_keys), TEST(test_the_bound), TEST(test_held_ones_stay), TEST(test_branches),
+              TEST(test_finished), TEST(test_finished_are_bounded), TEST(test_directory));
 }

@@ -1,4 +1,4 @@
-"""Routes of the tests of RFC 3261 16: where a request goes is in its headers X-Target and X-Second."""
+"""Routes of the tests of RFC 3261 16: a request goes where X-Target and X-Second say."""
 
 
 class Handler:
