@@ -117,6 +117,8 @@ proxy_loops(const isoproxy *proxy, const proxy_view *view)
     proxy_branch_id id;
     proxy_via via;
     int known = 0;
+    if (!view->more_vias) /* below ours stands that of who sent the request to us */
+        return 0;
     while (proxy_next_element(view, PROXY_TEXT("Via"), &cursor, &rest, &element)) {
         if (!proxy_via_read(view->msg.data, element, &via) || !proxy_branch_read(proxy, via.branch, &id))
             continue;

@@ -7,7 +7,7 @@
 
 #include "proxy.h"
 
-enum { BUCKETS = 1 << 16, MOST_OCTETS = 64 << 20 };
+enum { BUCKETS = 1 << 18, MOST_OCTETS = 64 << 20 };
 
 typedef struct kept {
     struct kept *next;  /* in its bucket */

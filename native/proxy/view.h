@@ -33,6 +33,7 @@ typedef struct proxy_view {
     int hops;           /* Max-Forwards, -1: absent */
     int32_t first_via, first_route, first_record_route, first_max_forwards; /* number of the row, -1: none */
     proxy_via via;      /* the topmost */
+    uint8_t more_vias;  /* there are others, in its row or another */
     iso_str body;
     iso_index index;
 } proxy_view;
