@@ -130,16 +130,33 @@ proxy_patch_pop_via(proxy_patches *patches, const proxy_view *view)
     cut_element(patches, view, view->first_via, view->via.start, view->via.end);
 }
 
+/* The number of the next row of this name at or after `row`, or -1: none of those that the index stores. */
+static int32_t
+next_row(const proxy_view *view, int32_t row, iso_str name)
+{
+    for (; row < view->index.row_count; row++) {
+        const iso_row *at = &view->index.rows[row];
+        if (proxy_same((iso_str){view->msg.data + at->name, at->name_length}, name))
+            return row;
+    }
+    return -1;
+}
+
 void
-proxy_patch_pop_route(proxy_patches *patches, const proxy_view *view)
+proxy_patch_pop_routes(proxy_patches *patches, const proxy_view *view, int count)
 {
     uint32_t cursor = 0;
     iso_str rest = {NULL, 0}, element;
-    if (view->first_route < 0 || view->first_route >= view->index.row_count ||
-        !proxy_next_element(view, PROXY_TEXT("Route"), &cursor, &rest, &element))
-        return;
-    uint32_t at = (uint32_t)(element.p - view->msg.data);
-    cut_element(patches, view, view->first_route, at, at + (uint32_t)element.n);
+    int32_t row = view->first_route - 1;
+    for (int i = 0; i < count; i++) {
+        int new_row = rest.n == 0;
+        if (!proxy_next_element(view, PROXY_TEXT("Route"), &cursor, &rest, &element))
+            return;
+        if (new_row && (row = next_row(view, row + 1, PROXY_TEXT("Route"))) < 0)
+            return;
+        uint32_t at = (uint32_t)(element.p - view->msg.data);
+        cut_element(patches, view, row, at, at + (uint32_t)element.n);
+    }
 }
 
 /* ---- replies ---- */

@@ -37,8 +37,8 @@ void proxy_patch_received(proxy_patches *patches, const proxy_view *view);
 void proxy_patch_hops(proxy_patches *patches, const proxy_view *view);
 /* Takes the topmost Via away (RFC 3261 16.7 step 3). */
 void proxy_patch_pop_via(proxy_patches *patches, const proxy_view *view);
-/* Takes the first Route element away. */
-void proxy_patch_pop_route(proxy_patches *patches, const proxy_view *view);
+/* Takes the first Route elements away, one or two. */
+void proxy_patch_pop_routes(proxy_patches *patches, const proxy_view *view, int count);
 /* The offset of the first octet of row `row`, or of the first octet after the last row if there is no such. */
 uint32_t proxy_row_start(const proxy_view *view, int32_t row);
 

@@ -19,6 +19,7 @@ static void
 stop_timers(proxy_branch *branch)
 {
     proxy_wheel *wheel = &branch->transaction->worker->wheel;
+    proxy_branch_off_stream(branch);
     proxy_timer_end(wheel, &branch->again);
     proxy_timer_end(wheel, &branch->end);
     proxy_timer_end(wheel, &branch->ring);
@@ -27,13 +28,29 @@ stop_timers(proxy_branch *branch)
 /* ---- the end ---- */
 
 void
-proxy_client_failed(proxy_branch *branch, int code)
+proxy_client_forget(proxy_branch *branch)
 {
     stop_timers(branch);
     branch->state = PROXY_CLIENT_TERMINATED;
+}
+
+/* The branch has its final code: the next target is tried, if there is one and this one gave none at all, else the
+ * transaction goes on without it (RFC 3263 4.3). */
+static void
+ended(proxy_branch *branch)
+{
+    int gave_up = branch->code == 408 || branch->code == 503;
+    if (!gave_up || branch->cancel || branch->cancelled || !proxy_client_next(branch))
+        proxy_relay_ended(branch);
+}
+
+void
+proxy_client_failed(proxy_branch *branch, int code)
+{
+    proxy_client_forget(branch);
     if (branch->code < 200) {
         branch->code = (uint16_t)code;
-        proxy_relay_ended(branch);
+        ended(branch);
     }
 }
 
@@ -67,8 +84,6 @@ rang(proxy_timer *timer, void *worker)
     proxy_worker_timer(worker, &branch->end, (uint64_t)(64 * config_of(branch)->t1), end);
 }
 
-/* ---- start ---- */
-
 /* Timers A and E. */
 static void
 again(proxy_timer *timer, void *worker)
@@ -83,43 +98,30 @@ again(proxy_timer *timer, void *worker)
     proxy_worker_timer(worker, timer, (uint64_t)interval, again);
 }
 
-int
-proxy_client_start(proxy_transaction *transaction, const proxy_plan *plan)
+/* Timers of a request that has just been sent. */
+void
+proxy_client_sent(proxy_branch *branch)
 {
-    proxy_worker *worker = transaction->worker;
-    const isoproxy_config *config = &worker->proxy->config;
-    proxy_branch *branch = transaction->branch_count < PROXY_MAX_BRANCHES ? calloc(1, sizeof *branch) : NULL;
-    if (branch == NULL)
-        return 500;
-    proxy_branch_id id = {
-        .stateful = 1,
-        .worker = worker->number,
-        .slot = transaction->id,
-        .branch = transaction->branch_count,
-        .hash = transaction->key & UINT32_MAX,
-    };
-    char text[PROXY_BRANCH_TEXT];
-    size_t n = proxy_branch_write(worker->proxy, &id, text);
-    proxy_writer to = proxy_out_begin(worker);
-    proxy_write_request(worker, plan, (iso_str){text, n}, &to);
-    if (to.n > to.size || proxy_keep(&branch->request, proxy_written(&to)) < 0 ||
-        proxy_out_send(worker, &plan->target, &to) < 0) {
-        free((char *)branch->request.p);
-        free(branch);
-        return to.n > to.size ? 513 : 503;
-    }
-    branch->transaction = transaction;
-    branch->number = transaction->branch_count;
-    branch->target = plan->target;
+    proxy_worker *worker = branch->transaction->worker;
+    const isoproxy_config *config = config_of(branch);
+    branch->state = PROXY_CLIENT_CALLING;
     branch->interval = (uint16_t)config->t1;
-    transaction->branches[transaction->branch_count++] = branch;
-    if (!reliable(branch))
+    if (reliable(branch))
+        proxy_branch_on_stream(branch);
+    else
         proxy_worker_timer(worker, &branch->again, (uint64_t)config->t1, again);
     proxy_worker_timer(worker, &branch->end, (uint64_t)(64 * config->t1), end);
-    if (transaction->invite)
+    if (branch->transaction->invite)
         proxy_worker_timer(worker, &branch->ring, (uint64_t)config->timer_c, rang);
     proxy_count(worker, sent_requests);
-    return 0;
+}
+
+/* The resolver has so much time. */
+void
+proxy_client_waits(proxy_branch *branch)
+{
+    branch->state = PROXY_CLIENT_WAITING;
+    proxy_worker_timer(branch->transaction->worker, &branch->end, (uint64_t)config_of(branch)->resolve_timeout, end);
 }
 
 /* ---- ACK and CANCEL of one hop ---- */
@@ -169,7 +171,9 @@ proxy_client_cancel(proxy_branch *branch)
 {
     if (branch->cancelled || !branch->transaction->invite)
         return;
-    if (branch->state == PROXY_CLIENT_CALLING) {
+    if (branch->state == PROXY_CLIENT_WAITING) {
+        proxy_client_failed(branch, 487); /* nobody has heard of it */
+    } else if (branch->state == PROXY_CLIENT_CALLING) {
         branch->cancel = 1;
     } else if (branch->state == PROXY_CLIENT_PROCEEDING) {
         branch->cancelled = 1;
@@ -187,6 +191,7 @@ provisional(proxy_branch *branch, const proxy_view *reply, const iso_edits *edit
     if (branch->state > PROXY_CLIENT_PROCEEDING)
         return;
     branch->state = PROXY_CLIENT_PROCEEDING;
+    proxy_branch_off_stream(branch); /* its connection may end: the reply may come by another */
     branch->code = (uint16_t)reply->status;
     if (branch->transaction->invite) {
         proxy_timer_end(&worker->wheel, &branch->again);
@@ -232,7 +237,7 @@ final(proxy_branch *branch, const proxy_view *reply, const iso_edits *edits)
     const proxy_view *edited = proxy_apply_edits(branch->transaction->worker, reply, edits);
     if (edited != NULL)
         (void)proxy_keep(&branch->reply, (iso_str){edited->msg.data, edited->msg.length}); /* without: its code alone */
-    proxy_relay_ended(branch);
+    ended(branch);
 }
 
 void

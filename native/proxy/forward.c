@@ -40,58 +40,51 @@ proxy_apply_edits(proxy_worker *worker, const proxy_view *view, const iso_edits 
     return proxy_view_read(&worker->edited, &msg, &reply) == NULL ? &worker->edited : NULL;
 }
 
-/* The URI of the next hop by the Route rows; our own first one is to be popped (RFC 3261 16.4). */
-static iso_str
-route_uri(const isoproxy *proxy, proxy_plan *plan)
-{
-    uint32_t cursor = 0;
-    iso_str rest = {NULL, 0}, element, none = {NULL, 0};
-    iso_uri uri;
-    if (plan->view->first_route < 0 || !proxy_next_element(plan->view, PROXY_TEXT("Route"), &cursor, &rest, &element))
-        return none;
-    iso_str first = proxy_header_uri(element);
-    if (iso_uri_parse(first, &uri) < 0 || !proxy_is_own(proxy, uri.host, uri.port))
-        return first;
-    plan->pop_route = 1;
-    return proxy_next_element(plan->view, PROXY_TEXT("Route"), &cursor, &rest, &element) ? proxy_header_uri(element)
-                                                                                         : none;
-}
-
 int
 proxy_plan_request(proxy_worker *worker, const proxy_view *request, const iso_edits *edits, int listener,
                    proxy_plan *plan)
 {
-    *plan = (proxy_plan){.view = proxy_apply_edits(worker, request, edits)};
+    plan->target_count = plan->pop_routes = plan->record_route = plan->switches = plan->prepared = 0;
+    plan->from = plan->preferred = listener;
+    plan->ruri = (iso_str){NULL, 0};
+    plan->view = proxy_apply_edits(worker, request, edits);
     if (plan->view == NULL)
         return 500;
-    iso_str ruri = proxy_edit_of(edits, ISO_EDIT_SET_RURI), next = proxy_edit_of(edits, ISO_EDIT_SET_DST_URI);
     if (plan->view == request)
-        plan->ruri = ruri;
-    iso_str route = route_uri(worker->proxy, plan);
-    if (next.p == NULL)
-        next = route.p != NULL ? route : ruri.p != NULL ? ruri : request->ruri;
-    return proxy_resolve(worker, next, listener, &plan->target);
+        plan->ruri = proxy_edit_of(edits, ISO_EDIT_SET_RURI);
+    iso_str next = {NULL, 0}, dst = proxy_edit_of(edits, ISO_EDIT_SET_DST_URI);
+    int code = proxy_follow_routes(worker, plan, &next);
+    if (code != 0)
+        return code;
+    return proxy_resolve(worker, dst.p != NULL ? dst : next, proxy_request_hash(worker->proxy, request), plan);
 }
 
+/* ---- our own rows ---- */
+
 static void
-put_own_uri(proxy_writer *to, const proxy_listener *own)
+put_record_route(proxy_writer *to, const proxy_listener *own, int pair)
 {
-    proxy_put_text(to, "<sip:");
+    proxy_put_text(to, "Record-Route: <sip:");
     proxy_put(to, (iso_str){own->sent_by, own->sent_by_n});
     if (own->address.protocol == ISO_PROTOCOL_TCP)
         proxy_put_text(to, ";transport=tcp");
-    proxy_put_text(to, ";lr>");
+    if (pair)
+        proxy_put_text(to, ";r2=on");
+    proxy_put_text(to, ";lr>\r\n");
 }
 
+/* Two Record-Routes, the one for the next hop first, if the request leaves by another listener than it came by: each
+ * side must find one that it can reach (RFC 5658). */
 static void
 patch_own_rows(proxy_patches *patches, const isoproxy *proxy, const proxy_plan *plan, iso_str branch)
 {
     const proxy_listener *own = &proxy->listeners[plan->target.listener];
     proxy_writer rows = proxy_patches_writer(patches, 512);
     if (plan->record_route) {
-        proxy_put_text(&rows, "Record-Route: ");
-        put_own_uri(&rows, own);
-        proxy_put_text(&rows, "\r\n");
+        int pair = plan->from != plan->target.listener;
+        put_record_route(&rows, own, pair);
+        if (pair)
+            put_record_route(&rows, &proxy->listeners[plan->from], pair);
     }
     proxy_put(&rows, own->address.protocol == ISO_PROTOCOL_TCP ? PROXY_TEXT("Via: SIP/2.0/TCP ")
                                                                : PROXY_TEXT("Via: SIP/2.0/UDP "));
@@ -106,26 +99,51 @@ patch_own_rows(proxy_patches *patches, const isoproxy *proxy, const proxy_plan *
     proxy_patch_add(patches, proxy_row_start(plan->view, row), 0, proxy_patches_end(patches, &rows));
 }
 
-void
-proxy_write_request(proxy_worker *worker, const proxy_plan *plan, iso_str branch, proxy_writer *to)
+/* A stream needs it (RFC 3261 18.3). */
+static void
+patch_length(proxy_patches *patches, const proxy_view *view)
+{
+    proxy_writer length = proxy_patches_writer(patches, 32);
+    proxy_put_text(&length, "Content-Length: ");
+    proxy_put_number(&length, view->body.n);
+    proxy_put_text(&length, "\r\n");
+    proxy_patch_add(patches, proxy_row_start(view, -1), 0, proxy_patches_end(patches, &length));
+}
+
+/* ---- writing ---- */
+
+static void
+patch_others(proxy_patches *patches, const proxy_plan *plan)
 {
     const proxy_view *view = plan->view;
+    if (plan->ruri.p != NULL)
+        proxy_patch_add(patches, view->index.second, view->index.second_n, plan->ruri);
+    proxy_patch_received(patches, view);
+    proxy_patch_hops(patches, view);
+    if (plan->pop_routes > 0)
+        proxy_patch_pop_routes(patches, view, plan->pop_routes);
+}
+
+void
+proxy_write_prepared(const proxy_plan *plan, proxy_writer *to)
+{
     proxy_patches patches;
     patches.count = 0;
     patches.used = 0;
-    if (plan->ruri.p != NULL)
-        proxy_patch_add(&patches, view->index.second, view->index.second_n, plan->ruri);
+    patch_others(&patches, plan);
+    proxy_patches_apply(&patches, plan->view, to);
+}
+
+void
+proxy_write_request(proxy_worker *worker, const proxy_plan *plan, iso_str branch, proxy_writer *to)
+{
+    proxy_patches patches;
+    patches.count = 0;
+    patches.used = 0;
     patch_own_rows(&patches, worker->proxy, plan, branch);
-    proxy_patch_received(&patches, view);
-    proxy_patch_hops(&patches, view);
-    if (plan->pop_route)
-        proxy_patch_pop_route(&patches, view);
-    if (view->content_length.p == NULL && plan->target.address.protocol == ISO_PROTOCOL_TCP) {
-        proxy_writer length = proxy_patches_writer(&patches, 32);
-        proxy_put_text(&length, "Content-Length: ");
-        proxy_put_number(&length, view->body.n);
-        proxy_put_text(&length, "\r\n");
-        proxy_patch_add(&patches, proxy_row_start(view, -1), 0, proxy_patches_end(&patches, &length));
-    }
-    proxy_patches_apply(&patches, view, to);
+    if (!plan->prepared)
+        patch_others(&patches, plan);
+    if (plan->view->content_length.p == NULL && plan->target.address.protocol == ISO_PROTOCOL_TCP)
+        patch_length(&patches, plan->view);
+    proxy_patches_apply(&patches, plan->view, to);
 }

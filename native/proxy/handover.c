@@ -38,22 +38,20 @@ proxy_inbox_wake(proxy_inbox *inbox)
 }
 
 int
-proxy_inbox_push(proxy_inbox *inbox, const iso_msg *msg, int listener, uint32_t connection)
+proxy_inbox_push(proxy_inbox *inbox, const proxy_parcel *label, const void *data, size_t length)
 {
     if (atomic_fetch_add_explicit(&inbox->count, 1, memory_order_relaxed) >= PROXY_INBOX_MAX) {
         atomic_fetch_sub_explicit(&inbox->count, 1, memory_order_relaxed);
         return ISO_EOVERLOAD;
     }
-    proxy_parcel *parcel = malloc(sizeof *parcel + msg->length);
+    proxy_parcel *parcel = malloc(sizeof *parcel + length);
     if (parcel == NULL) {
         atomic_fetch_sub_explicit(&inbox->count, 1, memory_order_relaxed);
         return ISO_ENOMEM;
     }
-    parcel->source = msg->source;
-    parcel->listener = listener;
-    parcel->connection = connection;
-    parcel->length = msg->length;
-    memcpy(parcel->data, msg->data, msg->length);
+    *parcel = *label;
+    parcel->length = (uint32_t)length;
+    memcpy(parcel->data, data, length);
     proxy_parcel *top = atomic_load_explicit(&inbox->top, memory_order_relaxed);
     do
         parcel->next = top;

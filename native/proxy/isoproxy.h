@@ -41,11 +41,16 @@ typedef struct isoproxy_config {
     const char *server;          /* "": no Server header in own replies */
     int t1, t2, t4;              /* 500, 4000, 5000: RFC 3261 17.1.1.1 */
     int timer_c;                 /* 180000: RFC 3261 16.6 step 11, must be above three minutes on a public network */
-    int tcp_idle;                /* 120000: a connection without traffic is closed */
+    int tcp_idle;                /* 120000: a connection that brings no whole message is closed */
     int tcp_connect;             /* 5000: how long a connection may take to come up */
     int tcp_connections;         /* 4096 for each worker */
     int transactions;            /* 131072 for each worker; above it requests get 503 with Retry-After */
     int retry_after;             /* 5 s: what Retry-After says */
+    int udp_limit;               /* 1300 octets: a longer request goes by TCP if it may, 0: never */
+    const char *nameserver;      /* "": those of the system; "IPv4:port": asked instead */
+    int resolvers;               /* 2 threads that look names up */
+    int resolve_timeout;         /* 10000: how long a request may wait for a name */
+    int resolve_negative;        /* 10000: how long a name that does not exist is remembered */
     iso_log_fn log;              /* NULL: standard error */
     void *log_user;
     int log_level;               /* ISO_LOG_INFO */

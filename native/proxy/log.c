@@ -31,6 +31,21 @@ proxy_log(const proxy_worker *worker, int level, const proxy_view *view, const c
 }
 
 void
+proxy_log_bad(proxy_worker *worker, const proxy_view *view, const char *what)
+{
+    uint64_t second = worker->now / 1000;
+    if (second != worker->log_second) {
+        if (worker->log_lines > PROXY_LOG_RATE)
+            proxy_log(worker, ISO_LOG_NOTICE, NULL, "%u more bad messages were refused without a line",
+                      worker->log_lines - PROXY_LOG_RATE);
+        worker->log_second = second;
+        worker->log_lines = 0;
+    }
+    if (worker->log_lines++ < PROXY_LOG_RATE)
+        proxy_log(worker, ISO_LOG_NOTICE, view, "a message is refused: %s", what);
+}
+
+void
 proxy_log_plain(const isoproxy *proxy, int level, const char *format, ...)
 {
     char line[LINE];

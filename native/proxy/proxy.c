@@ -13,6 +13,7 @@ enum {
     STACK = 8 << 20,  /* Python code of a rank needs the stack of a main thread */
     LEAVE_MS = 1000,  /* beyond the grace time: for the message that is handled */
     CLOSE_MS = 10000,
+    MOST_FOUND = 16384, /* transactions of each worker that others can find for sure */
 };
 
 /* ---- memory ---- */
@@ -22,7 +23,7 @@ static int
 own_strings(isoproxy_config *config)
 {
     const char **strings[] = {&config->request_route, &config->onreply_route, &config->failure_route,
-                              &config->branch_route, &config->server};
+                              &config->branch_route,  &config->server,        &config->nameserver};
     int failed = 0;
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) {
         *strings[i] = strdup(*strings[i] != NULL ? *strings[i] : "");
@@ -37,6 +38,7 @@ isoproxy_free(isoproxy *proxy)
 {
     if (proxy == NULL || proxy->ended < proxy->started)
         return;
+    proxy_resolver_close(proxy->resolver); /* before the inboxes that it pushes into */
     for (int i = 0; proxy->workers != NULL && i < proxy->worker_count; i++)
         proxy_inbox_fini(&proxy->workers[i].inbox);
     free(proxy->workers);
@@ -45,6 +47,9 @@ isoproxy_free(isoproxy *proxy)
     free((char *)proxy->config.failure_route);
     free((char *)proxy->config.branch_route);
     free((char *)proxy->config.server);
+    free((char *)proxy->config.nameserver);
+    proxy_directory_free(proxy->transactions);
+    proxy_directory_free(proxy->peers);
     pthread_mutex_destroy(&proxy->lock);
     pthread_cond_destroy(&proxy->changed);
     free(proxy);
@@ -191,6 +196,38 @@ wake_all(isoproxy *proxy)
         proxy_inbox_wake(&proxy->workers[i].inbox);
 }
 
+/* What several workers need to find each other, and the resolver. */
+static int
+make_shared(isoproxy *proxy, iso_error *err)
+{
+    const isoproxy_config *config = &proxy->config;
+    proxy_resolver_config resolver = {.threads = config->resolvers, .negative_ms = config->resolve_negative};
+    iso_address *server = &resolver.nameserver;
+    const char *colon = strrchr(config->nameserver, ':');
+    if (config->nameserver[0] != '\0') {
+        int64_t port = colon != NULL ? proxy_number(proxy_text_of(colon + 1), UINT16_MAX) : -1;
+        if (port <= 0 ||
+            proxy_address_of(server, (iso_str){config->nameserver, (size_t)(colon - config->nameserver)},
+                             (uint16_t)port, ISO_PROTOCOL_UDP) < 0 ||
+            server->family != 4)
+            return fail(err, ISO_ECONFIG, "nameserver must be an IPv4 address and a port, as 192.0.2.1:53");
+    }
+    for (int i = 0; i < proxy->listener_count; i++) {
+        resolver.protocols |= (uint8_t)(1 << proxy->listeners[i].address.protocol);
+        resolver.families |= (uint8_t)(1 << proxy->listeners[i].address.family);
+    }
+    proxy->resolver = proxy_resolver_new(&resolver);
+    if (proxy->worker_count > 1) {
+        size_t workers = (size_t)proxy->worker_count;
+        size_t transactions = (size_t)(config->transactions < MOST_FOUND ? config->transactions : MOST_FOUND);
+        proxy->transactions = proxy_directory_new(workers * transactions);
+        proxy->peers = proxy_directory_new(workers * (size_t)config->tcp_connections);
+    }
+    if (proxy->resolver == NULL || (proxy->worker_count > 1 && (proxy->transactions == NULL || proxy->peers == NULL)))
+        return fail(err, ISO_ENOMEM, iso_strerror(ISO_ENOMEM));
+    return 0;
+}
+
 static int
 build(isoproxy *proxy, const isoproxy_config *config, int ranks, int held[], iso_error *err)
 {
@@ -203,7 +240,7 @@ build(isoproxy *proxy, const isoproxy_config *config, int ranks, int held[], iso
     int code = listen_all(proxy, config, held, err);
     if (code == 0 && (code = make_workers(proxy, workers)) < 0)
         fail(err, code, iso_strerror(code));
-    return code;
+    return code == 0 ? make_shared(proxy, err) : code;
 }
 
 int
@@ -263,6 +300,8 @@ isoproxy_stop(isoproxy *proxy, int grace_ms)
     if (wait_for(proxy, &proxy->left, proxy->started, grace_ms + LEAVE_MS) < 0 ||
         wait_for(proxy, &proxy->ended, proxy->started, CLOSE_MS) < 0) {
         int stuck = proxy->started - proxy->ended;
+        for (int i = 0; i < proxy->started; i++)
+            (void)pthread_tryjoin_np(proxy->workers[i].thread, NULL);
         proxy_log_plain(proxy, ISO_LOG_ERR, "%d workers are stuck in a handler and are left behind", stuck);
         return stuck;
     }

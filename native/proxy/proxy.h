@@ -15,8 +15,10 @@
 
 #include "address.h"
 #include "build.h"
+#include "directory.h"
 #include "handover.h"
 #include "isoproxy.h"
+#include "resolver.h"
 #include "text.h"
 #include "timer.h"
 #include "view.h"
@@ -27,6 +29,7 @@
 #define PROXY_BATCH 64      /* datagrams of one recvmmsg and sendmmsg */
 #define PROXY_DEFAULT_PORT 5060
 #define PROXY_MAX_BRANCHES 16
+#define PROXY_MAX_ROUTES 64
 #define PROXY_METHOD_NAME 64
 
 typedef struct proxy_worker proxy_worker;
@@ -54,6 +57,9 @@ struct isoproxy {
     proxy_worker *workers;
     uint32_t instance;      /* random; in each branch and tag that this proxy makes */
     uint64_t secret[2];     /* of proxy_hash */
+    proxy_directory *transactions; /* INVITE: which worker has the transaction of a key; NULL with one worker */
+    proxy_directory *peers; /* which worker has a TCP connection to a peer; NULL with one worker */
+    proxy_resolver *resolver;
     uint64_t drain_until;   /* worker clock; of PROXY_DRAINING, written before it */
     _Atomic int stopping;
     pthread_mutex_t lock;   /* guards what follows; start and stop only */
@@ -68,7 +74,8 @@ struct isoproxy {
 typedef struct proxy_target {
     iso_address address; /* protocol says how */
     int listener;        /* number of the listener whose socket or name it leaves by */
-    uint32_t connection; /* TCP: the connection to use if it is still there; 0: one to `address` */
+    uint64_t connection; /* TCP: the connection to use if it is still there, its worker in the upper half; 0: one to
+                            `address` */
 } proxy_target;
 
 /* ---- the worker ------------------------------------------------------------------------------- */
@@ -76,6 +83,7 @@ typedef struct proxy_target {
 typedef struct proxy_udp proxy_udp; /* udp.c: one socket and its batch */
 typedef struct proxy_tcp proxy_tcp; /* tcp.c: listening sockets and connections */
 typedef struct proxy_table proxy_table; /* transaction.c */
+typedef struct proxy_finished proxy_finished; /* finished.c */
 
 struct proxy_worker {
     isoproxy *proxy;
@@ -87,15 +95,20 @@ struct proxy_worker {
     uint64_t armed;        /* when the timerfd fires, UINT64_MAX: it does not */
     proxy_wheel wheel;
     proxy_inbox inbox;
+    int handed;            /* the message that is handled was handed over: not again */
+    uint64_t log_second;   /* log.c: since when `log_lines` counts lines about bad messages */
+    uint32_t log_lines;
     proxy_udp *udp;
     proxy_tcp *tcp;
     proxy_table *table;
+    proxy_finished *finished;
     char *out;             /* memory of messages that leave, flushed at the end of each wake-up */
     size_t out_n;
     char *scratch;         /* 2 * PROXY_MAX_MESSAGE: a message with a handler's edits applied */
     proxy_context *context; /* the innermost route call that runs, NULL: none */
     proxy_view view;       /* the message that is handled */
     proxy_view edited;     /* the same with edits applied, over `scratch` */
+    proxy_target targets[PROXY_MAX_TARGETS]; /* of the plan that was made last */
     struct {
 #define PROXY_COUNTER_MEMBER(name) _Atomic uint64_t name;
         ISOPROXY_COUNTERS(PROXY_COUNTER_MEMBER)
@@ -123,6 +136,9 @@ int proxy_worker_watch(proxy_worker *worker, int fd, uint32_t events, int kind, 
 /* log.c. One line, with the Call-ID if `view` is not NULL. */
 void proxy_log(const proxy_worker *worker, int level, const proxy_view *view, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* The same for what any peer can bring about: at most PROXY_LOG_RATE lines a second. */
+#define PROXY_LOG_RATE 10
+void proxy_log_bad(proxy_worker *worker, const proxy_view *view, const char *what);
 void proxy_log_plain(const isoproxy *proxy, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- sending: send.c, udp.c, tcp.c ------------------------------------------------------------ */
@@ -150,6 +166,8 @@ void proxy_tcp_close(proxy_worker *worker);
 void proxy_tcp_accept(proxy_worker *worker, int listener);
 void proxy_tcp_event(proxy_worker *worker, uint32_t connection, uint32_t events);
 int proxy_tcp_send(proxy_worker *worker, const proxy_target *target, iso_str octets);
+/* Sends by a connection of this worker what another one handed over. */
+void proxy_tcp_send_parcel(proxy_worker *worker, const proxy_parcel *parcel);
 /* tcp.c calls it when a connection that it made is gone: client transactions that wait there end with 503. */
 void proxy_client_transport_failed(proxy_worker *worker, const iso_address *peer);
 
@@ -160,22 +178,23 @@ int proxy_bind(const iso_address *address, int type, int shared);
 
 /* One message, as it came. `listener`: where; `connection`: on which, 0: a datagram. */
 void proxy_receive(proxy_worker *worker, const char *data, size_t n, const iso_address *source, int listener,
-                   uint32_t connection);
+                   uint64_t connection);
 void proxy_receive_parcels(proxy_worker *worker);
 
 /* ---- branches and tags: branch_id.c ----------------------------------------------------------- */
 
-/* z9hG4bK.IIIIIIII then tWWSSSSSSSSBBHHHHHHHH (a client transaction) or sWWLLCCCCCCCCHHHHHHHHHHHHHHHH (stateless), all
- * hexadecimal: instance, worker, slot, branch, listener, connection, hash. */
-#define PROXY_BRANCH_TEXT 48
+/* z9hG4bK.IIIIIIII then tWWSSSSSSSSBBOOOOOOOO (a client transaction) or sWWLLCCCCCCCCHHHHHHHHHHHHHHHHOOOOOOOO (stateless),
+ * all hexadecimal: instance, worker, slot, branch, listener, connection, hash, loop. */
+#define PROXY_BRANCH_TEXT 56
 typedef struct proxy_branch_id {
     int stateful;
     int worker;          /* 0: any */
     uint32_t slot;       /* of the transaction: proxy_transaction.id */
     int branch;
     int listener;        /* stateless: where the request came in */
-    uint32_t connection; /* stateless: where the request came in, 0: a datagram */
-    uint64_t hash;       /* what makes it unique; read back of a stateful one only */
+    uint64_t connection; /* stateless: where the request came in, 0: a datagram */
+    uint64_t hash;       /* stateless: of the request, which makes it unique; never read back */
+    uint32_t loop;       /* proxy_loop_hash of the request as it came in */
 } proxy_branch_id;
 size_t proxy_branch_write(const isoproxy *proxy, const proxy_branch_id *id, char text[PROXY_BRANCH_TEXT]);
 /* 1 if the text is a branch of this proxy. */
@@ -184,6 +203,10 @@ int proxy_branch_read(const isoproxy *proxy, iso_str text, proxy_branch_id *id_o
 uint64_t proxy_hash(const isoproxy *proxy, uint64_t start, iso_str text);
 /* Of what makes two requests the same transaction to a stateless proxy (RFC 3261 16.11). */
 uint64_t proxy_request_hash(const isoproxy *proxy, const proxy_view *view);
+/* Of what decides where a request goes: if it comes back with the same, it loops (RFC 3261 16.3, RFC 5393 4.2). */
+uint32_t proxy_loop_hash(const isoproxy *proxy, const proxy_view *view);
+/* Whether this proxy has forwarded the request before, unchanged: 482. A spiral is none. */
+int proxy_loops(const isoproxy *proxy, const proxy_view *view);
 /* The To tag of replies that this proxy makes: the same for each retransmission (RFC 3261 8.2.7). */
 #define PROXY_TAG_TEXT 32
 iso_str proxy_tag(const isoproxy *proxy, const proxy_view *view, char text[PROXY_TAG_TEXT]);
@@ -191,12 +214,12 @@ iso_str proxy_tag(const isoproxy *proxy, const proxy_view *view, char text[PROXY
 /* ---- stateless: stateless.c ------------------------------------------------------------------- */
 
 /* Where the reply to a request goes that arrived (RFC 3261 18.2.2, RFC 3581). */
-void proxy_reply_target(const proxy_view *request, int listener, uint32_t connection, proxy_target *out);
+void proxy_reply_target(const proxy_view *request, int listener, uint64_t connection, proxy_target *out);
 /* The row "Retry-After: SECONDS" of a 503 (RFC 3261 20.33). */
 #define PROXY_RETRY_TEXT 48
 iso_str proxy_retry_after(const isoproxy *proxy, char text[PROXY_RETRY_TEXT]);
 /* A reply without a transaction. `rows`: more header rows. */
-int proxy_reply_stateless(proxy_worker *worker, const proxy_view *request, int listener, uint32_t connection, int code,
+int proxy_reply_stateless(proxy_worker *worker, const proxy_view *request, int listener, uint64_t connection, int code,
                           iso_str reason, iso_str rows);
 /* Sends a reply of somebody else on to its next Via (RFC 3261 16.7, 18.1.2). */
 void proxy_forward_reply(proxy_worker *worker, const proxy_view *reply, const proxy_branch_id *id,
@@ -207,25 +230,41 @@ void proxy_forward_reply(proxy_worker *worker, const proxy_view *reply, const pr
 /* How a request goes out: made by proxy_plan, used at once. */
 typedef struct proxy_plan {
     const proxy_view *view; /* the request, or worker->edited */
-    proxy_target target;
+    int target_count;       /* in worker->targets, the best first */
+    proxy_target target;    /* the one to write for: at first the best */
     iso_str ruri;           /* p == NULL: as it is in the view */
-    int pop_route;          /* the first Route names this proxy: it goes (RFC 3261 16.4) */
+    int from;               /* the listener where the request came in */
+    int preferred;          /* the listener to leave by, if it can */
+    int pop_routes;         /* so many first Route elements name this proxy: they go (RFC 3261 16.4) */
     int record_route;       /* put our Record-Route in */
+    int switches;           /* a long request may go by TCP instead of UDP: nothing said UDP */
+    int prepared;           /* all but our own rows is done: the view is over the text of a proxy_spare */
+    proxy_question question; /* PROXY_LATER: what is to be looked up first */
 } proxy_plan;
+enum { PROXY_LATER = -1 }; /* beside status codes */
 /* The message with a handler's edits of rows and body applied: `view` itself if there are none, else
  * worker->edited, or NULL if it does not fit. */
 const proxy_view *proxy_apply_edits(proxy_worker *worker, const proxy_view *view, const iso_edits *edits);
-/* Applies the edits and finds the next hop: dst-URI, else Route, else R-URI. 0, or a status code to answer. */
+/* Applies the edits and finds the next hop: dst-URI, else Route, else R-URI. 0, PROXY_LATER, or a status code to
+ * answer. */
 int proxy_plan_request(proxy_worker *worker, const proxy_view *request, const iso_edits *edits, int listener,
                        proxy_plan *out);
 /* Writes the request with Via, Max-Forwards, Route, Record-Route as planned. */
 void proxy_write_request(proxy_worker *worker, const proxy_plan *plan, iso_str branch, proxy_writer *to);
-/* The numeric target of a URI: 0, or a status code. Names are for the resolver. resolve.c */
-int proxy_resolve(proxy_worker *worker, iso_str uri, int listener, proxy_target *out);
+/* The same without Via, Record-Route and Content-Length: what is kept when the target may change. */
+void proxy_write_prepared(const proxy_plan *plan, proxy_writer *to);
+/* What the Route rows say: pops our own, repairs what strict routers did, and prepares for one (path.c). *next_out: the
+ * URI of the next hop. 0, or a status code. */
+int proxy_follow_routes(proxy_worker *worker, proxy_plan *plan, iso_str *next_out);
+/* The targets of a URI: 0, PROXY_LATER, or a status code. `seed` decides between SRV records (RFC 2782). resolve.c */
+int proxy_resolve(proxy_worker *worker, iso_str uri, uint64_t seed, proxy_plan *plan);
+/* The targets of an answer go into the plan: 0, or 503. */
+int proxy_take_answer(proxy_worker *worker, const proxy_answer *answer, uint64_t seed, proxy_plan *plan);
 /* Whether host and port are ours (RFC 3261 16.4). */
 int proxy_is_own(const isoproxy *proxy, iso_str host, uint16_t port);
-/* Sends it on without a transaction. 0, or the status code to answer. stateless.c */
-int proxy_forward_stateless(proxy_worker *worker, const proxy_context *context);
+/* Sends it on without a transaction. A request to a name that is not known yet waits in one. 0, or the status code to
+ * answer. stateless.c */
+int proxy_forward_stateless(proxy_worker *worker, proxy_context *context);
 
 /* ---- transactions: transaction.c, server.c, client.c, relay.c ---------------------------------- */
 
@@ -238,14 +277,25 @@ enum {
     PROXY_SERVER_ACCEPTED,
     PROXY_SERVER_TERMINATED
 };
-/* RFC 3261 17.1 and RFC 6026. CALLING is TRYING of a non-INVITE. */
+/* RFC 3261 17.1 and RFC 6026. CALLING is TRYING of a non-INVITE; WAITING is for the resolver. */
 enum {
+    PROXY_CLIENT_WAITING,
     PROXY_CLIENT_CALLING,
     PROXY_CLIENT_PROCEEDING,
     PROXY_CLIENT_COMPLETED,
     PROXY_CLIENT_ACCEPTED,
     PROXY_CLIENT_TERMINATED
 };
+
+/* What a branch needs to try another target, or the first one when the resolver answers. One block. */
+typedef struct proxy_spare {
+    int from, record_route, preferred, switches;
+    int count; /* targets that were not tried */
+    proxy_target targets[PROXY_MAX_TARGETS];
+    proxy_question question;
+    uint32_t length;
+    char text[]; /* the request but for our own rows */
+} proxy_spare;
 
 /* A client transaction: one copy of the request that was sent on. Owned by its transaction. */
 struct proxy_branch {
@@ -254,6 +304,7 @@ struct proxy_branch {
     uint8_t state;       /* PROXY_CLIENT_... */
     uint8_t cancel;      /* wanted: sent as soon as a provisional reply is there (RFC 3261 9.1) */
     uint8_t cancelled;   /* sent */
+    uint8_t replaced;    /* another target was tried after it: its end does not count */
     uint16_t code;       /* of the best reply so far, 0: none */
     uint16_t interval;   /* ms to the next retransmission */
     proxy_timer again;   /* A, E */
@@ -263,6 +314,9 @@ struct proxy_branch {
     iso_str request;     /* as sent; the branch's own */
     iso_str reply;       /* the final one, as received; its own; n == 0: made from `code` */
     iso_address replier; /* who sent it */
+    proxy_spare *spare;  /* its own, NULL: this target is the only one */
+    proxy_branch *next,
+        **link; /* transaction.c: in the list of those that wait for a TCP peer; link == NULL: in none */
 };
 
 /* A server transaction and its branches. Lives in its worker's table until server and branches have terminated and
@@ -271,6 +325,7 @@ struct proxy_transaction {
     proxy_worker *worker;
     proxy_transaction *next; /* in its bucket */
     uint64_t key;            /* RFC 3261 17.2.3 */
+    uint32_t loop;           /* proxy_loop_hash of the request */
     uint32_t id;             /* slot and generation: what a branch parameter names */
     uint8_t state;           /* PROXY_SERVER_... */
     uint8_t invite;
@@ -280,7 +335,7 @@ struct proxy_transaction {
     uint16_t code;           /* of the last reply that was sent, 0: none */
     uint16_t interval;       /* ms to the next retransmission of the final reply (G) */
     int listener;            /* where the request came in */
-    uint32_t connection;
+    uint64_t connection;
     proxy_timer again;       /* G */
     proxy_timer end;         /* H, I, J, L */
     proxy_target target;     /* of replies */
@@ -304,7 +359,10 @@ proxy_transaction *proxy_transaction_find(proxy_worker *worker, const proxy_view
 proxy_transaction *proxy_transaction_by_id(proxy_worker *worker, uint32_t id);
 /* Copies the request. NULL: out of memory or above the setting `transactions`. */
 proxy_transaction *proxy_transaction_new(proxy_worker *worker, const proxy_view *view, int listener,
-                                         uint32_t connection);
+                                         uint64_t connection);
+/* Notes, until the other is called, that the branch ends when the connection to its target does. */
+void proxy_branch_on_stream(proxy_branch *branch);
+void proxy_branch_off_stream(proxy_branch *branch);
 /* Frees it if nothing of it lives any more. Call last after each event. */
 void proxy_transaction_settle(proxy_transaction *transaction);
 /* Replaces a text that is malloc'ed. 0 or ISO_ENOMEM. */
@@ -318,11 +376,28 @@ int proxy_server_reply(proxy_transaction *transaction, int code, iso_str reason,
 /* Sends on a reply that is written already (Via taken off). */
 int proxy_server_pass(proxy_transaction *transaction, int code, const proxy_writer *message);
 
-/* client.c: one branch. Starts it: 0, or a status code. */
-int proxy_client_start(proxy_transaction *transaction, const proxy_plan *plan);
+/* finished.c: the final reply of a non-INVITE transaction, kept for timer J while the transaction is freed. */
+int proxy_finished_open(proxy_worker *worker);
+void proxy_finished_close(proxy_worker *worker);
+void proxy_finished_add(const proxy_transaction *transaction, iso_str reply);
+/* Sends the reply again if the request belongs to one: 1, else 0. */
+int proxy_finished_retransmitted(proxy_worker *worker, const proxy_view *request);
+
+/* start.c: one branch. Starts it, or lets it wait for the resolver: 0, or a status code. */
+int proxy_client_start(proxy_transaction *transaction, proxy_plan *plan);
+/* The resolver's answer to a branch that waits. */
+void proxy_client_answer(proxy_branch *branch, const proxy_answer *answer);
+/* Tries the next target of a branch that ended, as a new branch: 1, or 0: there is none. */
+int proxy_client_next(proxy_branch *branch);
+
+/* client.c: the state machine. Its request has just been sent, or it waits for an answer. */
+void proxy_client_sent(proxy_branch *branch);
+void proxy_client_waits(proxy_branch *branch);
 /* It ends without a reply: as if `code` had come (RFC 3261 16.9). */
 void proxy_client_failed(proxy_branch *branch, int code);
 void proxy_client_reply(proxy_branch *branch, const proxy_view *reply);
+/* Ends it without a word: its transaction has answered. */
+void proxy_client_forget(proxy_branch *branch);
 /* Sends CANCEL, or notes that it is wanted. */
 void proxy_client_cancel(proxy_branch *branch);
 
@@ -351,10 +426,11 @@ struct proxy_context {
     proxy_transaction *transaction; /* NULL: none yet */
     proxy_branch *branch;    /* onreply and branch */
     int listener;            /* where the message came in */
-    uint32_t connection;
+    uint64_t connection;
     const iso_edits *edits;  /* so far: renewed before each host function, final after the method */
     unsigned done;           /* PROXY_REPLIED | ...: what the handler did */
     int record_route;
+    int overloaded;          /* there was no room for a transaction */
     uint32_t flags;
     char on_reply[PROXY_METHOD_NAME], on_failure[PROXY_METHOD_NAME], on_branch[PROXY_METHOD_NAME];
     size_t reply_rows_n;
@@ -364,7 +440,7 @@ struct proxy_context {
 /* Runs `method` with the context; returns its code (as iso_result.code), -1 also if there is no such method. */
 int proxy_route_call(proxy_context *context, const char *method);
 /* The request route, and the default after it (design: code > 0 relays, 0 ends, < 0 answers 500). */
-void proxy_route_request(proxy_worker *worker, const proxy_view *view, int listener, uint32_t connection);
+void proxy_route_request(proxy_worker *worker, const proxy_view *view, int listener, uint64_t connection);
 /* The onreply route. Returns 0 if the reply was dropped by it; *edits_out is borrowed until the next route. */
 int proxy_route_reply(proxy_worker *worker, const proxy_view *reply, proxy_branch *branch, int listener,
                       const iso_edits **edits_out);

@@ -4,15 +4,27 @@
 #include "proxy.h"
 
 static void
-refuse(proxy_worker *worker, int listener, uint32_t connection, int code, iso_str reason, iso_str rows)
+refuse(proxy_worker *worker, int listener, uint64_t connection, int code, iso_str reason, iso_str rows)
 {
     (void)proxy_reply_stateless(worker, &worker->view, listener, connection, code, reason, rows);
+}
+
+static void
+hand_over(proxy_worker *worker, int owner, int listener, uint64_t connection)
+{
+    const iso_msg *msg = &worker->view.msg;
+    proxy_parcel label = {
+        .kind = PROXY_PARCEL_MESSAGE, .address = msg->source, .listener = listener, .connection = connection};
+    if (proxy_inbox_push(&worker->proxy->workers[owner - 1].inbox, &label, msg->data, msg->length) == 0)
+        proxy_count(worker, handed_over);
+    else
+        proxy_count(worker, dropped);
 }
 
 /* ---- replies ---- */
 
 static void
-receive_reply(proxy_worker *worker, int listener, uint32_t connection)
+receive_reply(proxy_worker *worker, int listener, uint64_t connection)
 {
     isoproxy *proxy = worker->proxy;
     proxy_view *view = &worker->view;
@@ -23,10 +35,7 @@ receive_reply(proxy_worker *worker, int listener, uint32_t connection)
         return;
     }
     if (id.worker != 0 && id.worker != worker->number) {
-        if (proxy_inbox_push(&proxy->workers[id.worker - 1].inbox, &view->msg, listener, connection) == 0)
-            proxy_count(worker, handed_over);
-        else
-            proxy_count(worker, dropped);
+        hand_over(worker, id.worker, listener, connection);
         return;
     }
     const iso_edits *edits = NULL;
@@ -36,7 +45,7 @@ receive_reply(proxy_worker *worker, int listener, uint32_t connection)
         return;
     }
     proxy_transaction *transaction = proxy_transaction_by_id(worker, id.slot);
-    if (transaction == NULL || id.branch >= transaction->branch_count) {
+    if (transaction == NULL || id.branch >= transaction->branch_count || id.loop != transaction->loop) {
         proxy_count(worker, dropped); /* RFC 6026 7.3: a stray reply is not forwarded */
         return;
     }
@@ -49,9 +58,26 @@ receive_reply(proxy_worker *worker, int listener, uint32_t connection)
 
 /* ---- requests ---- */
 
+/* An INVITE, and what belongs to it, may have come by another port or connection than the INVITE of another worker. 1: it
+ * is handed over. */
+static int
+elsewhere(proxy_worker *worker, int listener, uint64_t connection)
+{
+    const isoproxy *proxy = worker->proxy;
+    const proxy_view *view = &worker->view;
+    if (proxy->transactions == NULL || worker->handed ||
+        (view->method != ISO_METHOD_INVITE && view->method != ISO_METHOD_ACK && view->method != ISO_METHOD_CANCEL))
+        return 0;
+    int owner = proxy_directory_find(proxy->transactions, proxy_transaction_key(proxy, view));
+    if (owner == 0 || owner == worker->number)
+        return 0;
+    hand_over(worker, owner, listener, connection);
+    return 1;
+}
+
 /* 1: the request belongs to a transaction, or to a reply without one, and is done with. */
 static int
-in_transaction(proxy_worker *worker, int listener, uint32_t connection)
+in_transaction(proxy_worker *worker, int listener, uint64_t connection)
 {
     const proxy_view *view = &worker->view;
     int method = view->method;
@@ -60,12 +86,15 @@ in_transaction(proxy_worker *worker, int listener, uint32_t connection)
     if (method == ISO_METHOD_ACK) {
         char tag[PROXY_TAG_TEXT];
         if (transaction == NULL)
-            return view->to_tag.p != NULL && proxy_equal(view->to_tag, proxy_tag(worker->proxy, view, tag));
+            return (view->to_tag.p != NULL && proxy_equal(view->to_tag, proxy_tag(worker->proxy, view, tag))) ||
+                   elsewhere(worker, listener, connection);
         if (transaction->state == PROXY_SERVER_ACCEPTED)
             return 0; /* of a 2xx, with the branch of its INVITE: goes on to who sent the 2xx */
         proxy_server_ack(transaction);
     } else if (transaction == NULL) {
-        return 0;
+        return view->method == ISO_METHOD_INVITE || view->method == ISO_METHOD_CANCEL
+                   ? elsewhere(worker, listener, connection)
+                   : proxy_finished_retransmitted(worker, view);
     } else if (method == ISO_METHOD_CANCEL) {
         refuse(worker, listener, connection, 200, PROXY_TEXT("canceling"), (iso_str){NULL, 0});
         proxy_relay_cancel(transaction);
@@ -79,7 +108,7 @@ in_transaction(proxy_worker *worker, int listener, uint32_t connection)
 
 /* RFC 3261 16.3. 1: refused. */
 static int
-invalid(proxy_worker *worker, int listener, uint32_t connection)
+invalid(proxy_worker *worker, int listener, uint64_t connection)
 {
     const proxy_view *view = &worker->view;
     char memory[512];
@@ -97,12 +126,16 @@ invalid(proxy_worker *worker, int listener, uint32_t connection)
         refuse(worker, listener, connection, 420, proxy_reason(420), proxy_written(&rows));
         return 1;
     }
+    if (proxy_loops(worker->proxy, view)) {
+        refuse(worker, listener, connection, 482, proxy_reason(482), (iso_str){NULL, 0});
+        return 1;
+    }
     return 0;
 }
 
 /* While the proxy drains, requests that begin something new go elsewhere. */
 static int
-drained(proxy_worker *worker, int listener, uint32_t connection)
+drained(proxy_worker *worker, int listener, uint64_t connection)
 {
     const proxy_view *view = &worker->view;
     if (atomic_load_explicit(&worker->proxy->stopping, memory_order_relaxed) == PROXY_SERVING ||
@@ -114,7 +147,7 @@ drained(proxy_worker *worker, int listener, uint32_t connection)
 }
 
 static void
-receive_request(proxy_worker *worker, int listener, uint32_t connection)
+receive_request(proxy_worker *worker, int listener, uint64_t connection)
 {
     proxy_count(worker, received_requests);
     if (in_transaction(worker, listener, connection) || invalid(worker, listener, connection) ||
@@ -125,7 +158,7 @@ receive_request(proxy_worker *worker, int listener, uint32_t connection)
 
 void
 proxy_receive(proxy_worker *worker, const char *data, size_t n, const iso_address *source, int listener,
-              uint32_t connection)
+              uint64_t connection)
 {
     iso_msg msg;
     int reply;
@@ -136,7 +169,7 @@ proxy_receive(proxy_worker *worker, const char *data, size_t n, const iso_addres
     const char *wrong = proxy_view_read(&worker->view, &msg, &reply);
     if (wrong != NULL) {
         proxy_count(worker, malformed);
-        proxy_log(worker, ISO_LOG_NOTICE, &worker->view, "a message is refused: %s", wrong);
+        proxy_log_bad(worker, &worker->view, wrong);
         if (reply)
             refuse(worker, listener, connection, 400, proxy_text_of(wrong), (iso_str){NULL, 0});
     } else if (worker->view.index.type == ISO_TYPE_REPLY) {
@@ -146,13 +179,45 @@ proxy_receive(proxy_worker *worker, const char *data, size_t n, const iso_addres
     }
 }
 
+static void
+receive_answer(proxy_worker *worker, const proxy_parcel *parcel)
+{
+    proxy_transaction *transaction = proxy_transaction_by_id(worker, parcel->transaction);
+    proxy_answer answer;
+    if (transaction == NULL || parcel->branch >= transaction->branch_count)
+        return;
+    memcpy(&answer, parcel->data, sizeof answer);
+    transaction->users++;
+    proxy_client_answer(transaction->branches[parcel->branch], &answer);
+    transaction->users--;
+    proxy_transaction_settle(transaction);
+}
+
+static void
+handle_parcel(proxy_worker *worker, const proxy_parcel *parcel)
+{
+    switch (parcel->kind) {
+    case PROXY_PARCEL_SEND:
+        proxy_tcp_send_parcel(worker, parcel);
+        break;
+    case PROXY_PARCEL_ANSWER:
+        receive_answer(worker, parcel);
+        break;
+    default:
+        worker->handed = 1;
+        proxy_receive(worker, parcel->data, parcel->length, &parcel->address, parcel->listener, parcel->connection);
+        worker->handed = 0;
+        break;
+    }
+}
+
 void
 proxy_receive_parcels(proxy_worker *worker)
 {
     proxy_parcel *parcel = proxy_inbox_take(&worker->inbox);
     while (parcel != NULL) {
         proxy_parcel *next = parcel->next;
-        proxy_receive(worker, parcel->data, parcel->length, &parcel->source, parcel->listener, 0);
+        handle_parcel(worker, parcel);
         free(parcel);
         parcel = next;
     }

@@ -8,8 +8,10 @@ proxy_relay_begin(proxy_context *context)
         return 0;
     context->transaction =
         proxy_transaction_new(context->worker, context->view, context->listener, context->connection);
-    if (context->transaction == NULL)
+    if (context->transaction == NULL) {
+        context->overloaded = 1;
         return 503;
+    }
     context->transaction->users++;
     return 0;
 }
@@ -41,7 +43,7 @@ proxy_relay(proxy_context *context)
         return 0;
     proxy_plan plan;
     code = proxy_plan_request(worker, &transaction->request, edits, transaction->listener, &plan);
-    if (code != 0)
+    if (code > 0)
         return code;
     plan.record_route = context->record_route;
     return proxy_client_start(transaction, &plan);
@@ -58,13 +60,16 @@ cancel_others(proxy_transaction *transaction, const proxy_branch *but)
     }
 }
 
+/* `rows`: more header rows. */
 static void
-pass(proxy_transaction *transaction, const proxy_view *reply)
+pass(proxy_transaction *transaction, const proxy_view *reply, iso_str rows)
 {
     proxy_patches patches;
     patches.count = 0;
     patches.used = 0;
     proxy_patch_pop_via(&patches, reply);
+    if (rows.n > 0)
+        proxy_patch_add(&patches, proxy_row_start(reply, -1), 0, rows);
     proxy_writer to = proxy_out_begin(transaction->worker);
     proxy_patches_apply(&patches, reply, &to);
     (void)proxy_server_pass(transaction, reply->status, &to);
@@ -75,16 +80,23 @@ proxy_relay_pass(proxy_branch *branch, const proxy_view *reply, const iso_edits 
 {
     proxy_transaction *transaction = branch->transaction;
     const proxy_view *view = proxy_apply_edits(transaction->worker, reply, edits);
-    pass(transaction, view != NULL ? view : reply);
+    pass(transaction, view != NULL ? view : reply, (iso_str){NULL, 0});
     if (reply->status >= 200)
         cancel_others(transaction, branch); /* RFC 3261 16.7 step 10 */
 }
 
-/* RFC 3261 16.7 step 6: a 6xx before all, else the lowest class, the first of it. */
+/* RFC 3261 16.7 step 6: a 6xx before all, else the lowest class, and in 4xx what says how to ask again. */
 static int
 rank_of(int code)
 {
-    return code >= 600 ? 0 : code / 100;
+    static const int telling[] = {401, 407, 415, 420, 484};
+    if (code >= 600)
+        return 0;
+    for (size_t i = 0; i < sizeof telling / sizeof *telling; i++) {
+        if (code == telling[i])
+            return code / 100 * 2;
+    }
+    return code / 100 * 2 + 1;
 }
 
 static proxy_branch *
@@ -93,6 +105,8 @@ best_branch(const proxy_transaction *transaction)
     proxy_branch *best = NULL;
     for (int i = 0; i < transaction->branch_count; i++) {
         proxy_branch *branch = transaction->branches[i];
+        if (branch->replaced)
+            continue;
         if (branch->code < 200)
             return NULL; /* this one may still bring better */
         if (best == NULL || rank_of(branch->code) < rank_of(best->code))
@@ -101,17 +115,57 @@ best_branch(const proxy_transaction *transaction)
     return best;
 }
 
+static int
+read_kept(proxy_view *view, const proxy_branch *branch)
+{
+    iso_msg msg;
+    int reply;
+    return branch->reply.n > 0 && iso_msg_init(&msg, branch->reply.p, branch->reply.n) == 0 &&
+           proxy_view_read(view, &msg, &reply) == NULL;
+}
+
+static int
+challenges(const proxy_branch *branch)
+{
+    return branch->code == 401 || branch->code == 407;
+}
+
+/* The caller can answer every challenge at once: those of all branches go into the best reply (RFC 3261 16.7 step 7). */
+static iso_str
+other_challenges(proxy_transaction *transaction, const proxy_branch *best)
+{
+    proxy_worker *worker = transaction->worker;
+    proxy_writer rows = {worker->scratch + PROXY_MAX_MESSAGE, 0, PROXY_MAX_MESSAGE};
+    for (int i = 0; challenges(best) && i < transaction->branch_count; i++) {
+        const proxy_branch *branch = transaction->branches[i];
+        proxy_view *view = &worker->edited;
+        uint32_t cursor = 0;
+        iso_str name, value;
+        if (branch == best || !challenges(branch) || !read_kept(view, branch))
+            continue;
+        while (iso_msg_header(&view->msg, &view->index, (iso_str){NULL, 0}, &cursor, &name, &value)) {
+            if (!proxy_same(name, PROXY_TEXT("WWW-Authenticate")) &&
+                !proxy_same(name, PROXY_TEXT("Proxy-Authenticate")))
+                continue;
+            proxy_put(&rows, name);
+            proxy_put_text(&rows, ": ");
+            proxy_put(&rows, value);
+            proxy_put_text(&rows, "\r\n");
+        }
+    }
+    return rows.n <= rows.size ? proxy_written(&rows) : (iso_str){NULL, 0};
+}
+
 static void
 answer_best(proxy_transaction *transaction, const proxy_branch *best)
 {
-    proxy_view *view = &transaction->worker->edited;
-    iso_msg msg;
-    int reply;
-    if (best->reply.n > 0 && iso_msg_init(&msg, best->reply.p, best->reply.n) == 0 &&
-        proxy_view_read(view, &msg, &reply) == NULL)
-        pass(transaction, view);
+    /* A 503 would make the caller shun this proxy, which is well (RFC 3261 16.7 step 6). */
+    int code = best->code == 503 ? 500 : best->code;
+    iso_str rows = other_challenges(transaction, best);
+    if (code == best->code && read_kept(&transaction->worker->edited, best))
+        pass(transaction, &transaction->worker->edited, rows);
     else
-        (void)proxy_server_reply(transaction, best->code, proxy_reason(best->code), (iso_str){NULL, 0});
+        (void)proxy_server_reply(transaction, code, proxy_reason(code), (iso_str){NULL, 0});
 }
 
 void

@@ -81,6 +81,10 @@ static void
 after_request(proxy_context *context, int code)
 {
     const isoproxy_config *config = &context->worker->proxy->config;
+    if (context->done == 0 && context->overloaded) {
+        refuse(context, 503); /* whatever the handler made of it: the caller must hear when to come again */
+        return;
+    }
     if (context->done != 0 || code == 0)
         return;
     if (code < 0) {
@@ -94,7 +98,7 @@ after_request(proxy_context *context, int code)
 }
 
 void
-proxy_route_request(proxy_worker *worker, const proxy_view *view, int listener, uint32_t connection)
+proxy_route_request(proxy_worker *worker, const proxy_view *view, int listener, uint64_t connection)
 {
     proxy_context context;
     start(&context, worker, ISO_ROUTE_REQUEST, view);

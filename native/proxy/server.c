@@ -17,7 +17,18 @@ end(proxy_timer *timer, void *worker)
     proxy_transaction_settle(transaction);
 }
 
-/* H, I, J and L. 0 ms ends it now, but for who still holds it. */
+/* The final reply of a non-INVITE over UDP is all that is left (timer J). */
+static void
+finish(proxy_transaction *transaction, const proxy_writer *message)
+{
+    if (!reliable(transaction))
+        proxy_finished_add(transaction, proxy_written(message));
+    for (int i = 0; i < transaction->branch_count; i++)
+        proxy_client_forget(transaction->branches[i]);
+    transaction->state = PROXY_SERVER_TERMINATED;
+}
+
+/* H, I and L. 0 ms ends it now, but for who still holds it. */
 static void
 end_after(proxy_transaction *transaction, int ms)
 {
@@ -59,14 +70,11 @@ proxy_server_ack(proxy_transaction *transaction)
 }
 
 static void
-after_final(proxy_transaction *transaction, int code)
+after_invite(proxy_transaction *transaction, int code)
 {
     const isoproxy_config *config = &transaction->worker->proxy->config;
     int t1_64 = 64 * config->t1;
-    if (!transaction->invite) {
-        transaction->state = PROXY_SERVER_COMPLETED;
-        end_after(transaction, reliable(transaction) ? 0 : t1_64);
-    } else if (code < 300) {
+    if (code < 300) {
         transaction->state = PROXY_SERVER_ACCEPTED;
         end_after(transaction, t1_64);
     } else {
@@ -91,14 +99,16 @@ proxy_server_pass(proxy_transaction *transaction, int code, const proxy_writer *
     }
     if (message->n > message->size)
         return ISO_ESPACE;
-    /* A 2xx of an INVITE is sent again by who made it (RFC 6026 8.7). */
-    if (!(transaction->invite && code >= 200 && code < 300))
+    /* A 2xx of an INVITE is sent again by who made it (RFC 6026 8.7); other final replies are in finished.c. */
+    if (transaction->invite ? code < 200 || code >= 300 : code < 200)
         (void)proxy_keep(&transaction->reply, proxy_written(message)); /* without memory: no retransmission */
     transaction->code = (uint16_t)code;
     if (code < 200)
         transaction->state = PROXY_SERVER_PROCEEDING;
+    else if (transaction->invite)
+        after_invite(transaction, code);
     else
-        after_final(transaction, code);
+        finish(transaction, message);
     proxy_count(worker, sent_replies);
     return proxy_out_send(worker, &transaction->target, message);
 }

@@ -2,7 +2,7 @@
 #include "proxy.h"
 
 void
-proxy_reply_target(const proxy_view *request, int listener, uint32_t connection, proxy_target *out)
+proxy_reply_target(const proxy_view *request, int listener, uint64_t connection, proxy_target *out)
 {
     const proxy_via *via = &request->via;
     *out = (proxy_target){.address = request->msg.source, .listener = listener, .connection = connection};
@@ -24,7 +24,7 @@ proxy_retry_after(const isoproxy *proxy, char text[PROXY_RETRY_TEXT])
 }
 
 int
-proxy_reply_stateless(proxy_worker *worker, const proxy_view *request, int listener, uint32_t connection, int code,
+proxy_reply_stateless(proxy_worker *worker, const proxy_view *request, int listener, uint64_t connection, int code,
                       iso_str reason, iso_str rows)
 {
     const isoproxy *proxy = worker->proxy;
@@ -87,21 +87,37 @@ proxy_forward_reply(proxy_worker *worker, const proxy_view *reply, const proxy_b
         proxy_count(worker, sent_replies);
 }
 
+/* A name that nobody knows yet: the request waits in a transaction. An ACK and a CANCEL have none; they come again, with
+ * the reply that was not acknowledged, and find the name known. */
+static int
+forward_later(proxy_worker *worker, proxy_context *context, const proxy_plan *plan)
+{
+    proxy_answer answer;
+    if (context->view->method != ISO_METHOD_ACK && context->view->method != ISO_METHOD_CANCEL)
+        return proxy_relay(context);
+    (void)proxy_resolver_ask(worker->proxy->resolver, &plan->question, NULL, 0, 0, &answer);
+    proxy_count(worker, dropped);
+    return 0;
+}
+
 int
-proxy_forward_stateless(proxy_worker *worker, const proxy_context *context)
+proxy_forward_stateless(proxy_worker *worker, proxy_context *context)
 {
     const proxy_view *view = context->view;
     proxy_plan plan;
     int code = proxy_plan_request(worker, view, context->edits, context->listener, &plan);
+    if (code == PROXY_LATER)
+        return forward_later(worker, context, &plan);
     if (code != 0)
         return code;
     plan.record_route = context->record_route;
     /* A datagram's reply may come to any worker, which can send it on; a stream's only to its own. */
     proxy_branch_id id = {
-        .worker = context->connection != 0 ? worker->number : 0,
+        .worker = (int)(context->connection >> 32),
         .listener = context->listener,
         .connection = context->connection,
         .hash = proxy_request_hash(worker->proxy, view),
+        .loop = proxy_loop_hash(worker->proxy, view),
     };
     char branch[PROXY_BRANCH_TEXT];
     size_t n = proxy_branch_write(worker->proxy, &id, branch);

@@ -46,11 +46,24 @@ struct proxy_tcp {
 
 /* ---- the table ---- */
 
+static uint64_t
+key_of(const isoproxy *proxy, const iso_address *peer)
+{
+    iso_str ip = {(const char *)peer->ip, sizeof peer->ip};
+    return proxy_hash(proxy, peer->port, ip);
+}
+
 static proxy_connection **
 bucket_of(proxy_worker *worker, const iso_address *peer)
 {
-    iso_str ip = {(const char *)peer->ip, sizeof peer->ip};
-    return &worker->tcp->buckets[proxy_hash(worker->proxy, peer->port, ip) % BUCKETS];
+    return &worker->tcp->buckets[key_of(worker->proxy, peer) % BUCKETS];
+}
+
+/* What other files call a connection. */
+static uint64_t
+name_of(const proxy_worker *worker, const proxy_connection *connection)
+{
+    return (uint64_t)worker->number << 32 | connection->id;
 }
 
 static proxy_connection *
@@ -77,6 +90,7 @@ drop(proxy_worker *worker, proxy_connection *connection)
     while (*link != connection)
         link = &(*link)->next;
     *link = connection->next;
+    proxy_directory_remove(worker->proxy->peers, key_of(worker->proxy, &connection->peer), worker->number);
     tcp->slots[connection->id & ((1u << SLOT_BITS) - 1)] = NULL;
     tcp->open--;
     atomic_store_explicit(&worker->counters.connections_open, (uint64_t)tcp->open, memory_order_relaxed);
@@ -129,6 +143,7 @@ add(proxy_worker *worker, int fd, const iso_address *peer, int listener, int up)
     proxy_connection **bucket = bucket_of(worker, peer);
     connection->next = *bucket;
     *bucket = connection;
+    proxy_directory_add(worker->proxy->peers, key_of(worker->proxy, peer), worker->number);
     connection->watched = !up;
     int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -295,10 +310,22 @@ connect_to(proxy_worker *worker, const proxy_target *target)
     return connection;
 }
 
-int
-proxy_tcp_send(proxy_worker *worker, const proxy_target *target, iso_str octets)
+/* The worker that has the connection to send by: this one if it has any or nobody has. */
+static int
+owner_of(proxy_worker *worker, const proxy_target *target)
 {
-    proxy_connection *connection = target->connection != 0 ? by_id(worker, target->connection) : NULL;
+    if (target->connection != 0)
+        return (int)(target->connection >> 32);
+    int found = by_peer(worker, &target->address) != NULL
+                    ? 0
+                    : proxy_directory_find(worker->proxy->peers, key_of(worker->proxy, &target->address));
+    return found != 0 ? found : worker->number;
+}
+
+static int
+send_here(proxy_worker *worker, const proxy_target *target, iso_str octets)
+{
+    proxy_connection *connection = target->connection != 0 ? by_id(worker, (uint32_t)target->connection) : NULL;
     if (connection == NULL)
         connection = by_peer(worker, &target->address);
     if (connection == NULL && (connection = connect_to(worker, target)) == NULL)
@@ -314,6 +341,28 @@ proxy_tcp_send(proxy_worker *worker, const proxy_target *target, iso_str octets)
     return code;
 }
 
+int
+proxy_tcp_send(proxy_worker *worker, const proxy_target *target, iso_str octets)
+{
+    int owner = owner_of(worker, target);
+    if (owner == worker->number)
+        return send_here(worker, target, octets);
+    proxy_count(worker, handed_over);
+    proxy_parcel label = {.kind = PROXY_PARCEL_SEND,
+                          .address = target->address,
+                          .listener = target->listener,
+                          .connection = target->connection};
+    return proxy_inbox_push(&worker->proxy->workers[owner - 1].inbox, &label, octets.p, octets.n);
+}
+
+void
+proxy_tcp_send_parcel(proxy_worker *worker, const proxy_parcel *parcel)
+{
+    proxy_target target = {.address = parcel->address, .listener = parcel->listener, .connection = parcel->connection};
+    if (send_here(worker, &target, (iso_str){parcel->data, parcel->length}) < 0)
+        proxy_count(worker, dropped);
+}
+
 /* ---- input ---- */
 
 /* Hands out every whole message. 0, or -1: the stream can not be followed. */
@@ -321,7 +370,7 @@ static int
 cut_frames(proxy_worker *worker, proxy_connection *connection)
 {
     size_t at = 0;
-    uint32_t id = connection->id;
+    uint64_t name = name_of(worker, connection);
     int64_t length;
     do {
         size_t skip;
@@ -334,7 +383,7 @@ cut_frames(proxy_worker *worker, proxy_connection *connection)
         at += skip;
         if (length <= 0)
             break;
-        proxy_receive(worker, data + skip, (size_t)length, &connection->peer, connection->listener, id);
+        proxy_receive(worker, data + skip, (size_t)length, &connection->peer, connection->listener, name);
         at += (size_t)length;
     } while (at < connection->input_n);
     connection->input_n -= at;
@@ -368,13 +417,14 @@ read_input(proxy_worker *worker, proxy_connection *connection)
             return errno == EAGAIN || errno == EINTR ? 0 : -1;
         if (n == 0)
             return -1;
-        connection->input_n += (size_t)n;
-        touch(worker, connection);
+        size_t all = connection->input_n += (size_t)n;
         if (cut_frames(worker, connection) < 0) {
             proxy_count(worker, malformed);
-            proxy_log(worker, ISO_LOG_NOTICE, NULL, "a TCP connection is closed: its octets are no SIP");
+            proxy_log_bad(worker, NULL, "the octets of a TCP connection are no SIP: it is closed");
             return -1;
         }
+        if (connection->input_n < all) /* a peer that sends octets but never a whole message is idle */
+            touch(worker, connection);
         if ((size_t)n < room)
             return 0;
     }

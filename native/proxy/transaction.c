@@ -6,6 +6,7 @@
 #define SLOT_BITS 20
 #define SLOT_MASK ((1u << SLOT_BITS) - 1)
 #define BUCKETS (1u << 16)
+#define STREAM_BUCKETS 1024
 
 struct proxy_table {
     uint32_t count, max;
@@ -15,6 +16,7 @@ struct proxy_table {
     uint16_t *generations;      /* of each slot; the ids of an old and a new one differ */
     proxy_transaction **slots;
     proxy_transaction *buckets[BUCKETS];
+    proxy_branch *streams[STREAM_BUCKETS]; /* branches that wait for TCP peers, by peer */
 };
 
 int
@@ -120,7 +122,7 @@ copy_request(const proxy_view *view)
 }
 
 proxy_transaction *
-proxy_transaction_new(proxy_worker *worker, const proxy_view *view, int listener, uint32_t connection)
+proxy_transaction_new(proxy_worker *worker, const proxy_view *view, int listener, uint64_t connection)
 {
     proxy_table *table = worker->table;
     proxy_transaction *transaction = table->count < table->max ? copy_request(view) : NULL;
@@ -133,6 +135,7 @@ proxy_transaction_new(proxy_worker *worker, const proxy_view *view, int listener
     transaction->key = proxy_transaction_key(worker->proxy, view);
     transaction->id = (uint32_t)table->generations[slot] << SLOT_BITS | slot;
     transaction->invite = view->method == ISO_METHOD_INVITE;
+    transaction->loop = proxy_loop_hash(worker->proxy, view);
     transaction->listener = listener;
     transaction->connection = connection;
     proxy_reply_target(view, listener, connection, &transaction->target);
@@ -141,6 +144,8 @@ proxy_transaction_new(proxy_worker *worker, const proxy_view *view, int listener
     transaction->next = table->buckets[transaction->key % BUCKETS];
     table->buckets[transaction->key % BUCKETS] = transaction;
     table->count++;
+    if (transaction->invite)
+        proxy_directory_add(worker->proxy->transactions, transaction->key, worker->number);
     proxy_count(worker, transactions);
     atomic_store_explicit(&worker->counters.transactions_open, table->count, memory_order_relaxed);
     return transaction;
@@ -149,9 +154,11 @@ proxy_transaction_new(proxy_worker *worker, const proxy_view *view, int listener
 static void
 free_branch(proxy_worker *worker, proxy_branch *branch)
 {
+    proxy_branch_off_stream(branch);
     proxy_timer_end(&worker->wheel, &branch->again);
     proxy_timer_end(&worker->wheel, &branch->end);
     proxy_timer_end(&worker->wheel, &branch->ring);
+    free(branch->spare);
     free((char *)branch->request.p);
     free((char *)branch->reply.p);
     free(branch);
@@ -166,6 +173,8 @@ free_transaction(proxy_transaction *transaction)
     while (*link != transaction)
         link = &(*link)->next;
     *link = transaction->next;
+    if (transaction->invite)
+        proxy_directory_remove(worker->proxy->transactions, transaction->key, worker->number);
     table->slots[transaction->id & SLOT_MASK] = NULL;
     table->free[table->free_count++] = transaction->id & SLOT_MASK;
     table->count--;
@@ -205,21 +214,62 @@ proxy_table_close(proxy_worker *worker)
     worker->table = NULL;
 }
 
+/* ---- branches that wait for a TCP peer ---- */
+
+static proxy_branch **
+streams_of(proxy_worker *worker, const iso_address *peer)
+{
+    iso_str ip = {(const char *)peer->ip, sizeof peer->ip};
+    return &worker->table->streams[proxy_hash(worker->proxy, peer->port, ip) % STREAM_BUCKETS];
+}
+
+void
+proxy_branch_on_stream(proxy_branch *branch)
+{
+    proxy_branch **list = streams_of(branch->transaction->worker, &branch->target.address);
+    branch->next = *list;
+    branch->link = list;
+    if (*list != NULL)
+        (*list)->link = &branch->next;
+    *list = branch;
+}
+
+void
+proxy_branch_off_stream(proxy_branch *branch)
+{
+    if (branch->link == NULL)
+        return;
+    *branch->link = branch->next;
+    if (branch->next != NULL)
+        branch->next->link = branch->link;
+    branch->link = NULL;
+}
+
+static proxy_branch *
+next_failed(proxy_worker *worker, const iso_address *peer)
+{
+    proxy_branch *branch = *streams_of(worker, peer);
+    while (branch != NULL && !proxy_same_address(&branch->target.address, peer))
+        branch = branch->next;
+    return branch;
+}
+
 void
 proxy_client_transport_failed(proxy_worker *worker, const iso_address *peer)
 {
-    proxy_table *table = worker->table;
-    for (uint32_t i = 0; i < table->used; i++) {
-        proxy_transaction *transaction = table->slots[i];
-        if (transaction == NULL)
-            continue;
-        transaction->users++; /* its end must not take the next branch away */
-        for (int k = 0; k < transaction->branch_count; k++) {
-            proxy_branch *branch = transaction->branches[k];
-            if (branch->state == PROXY_CLIENT_CALLING && branch->target.address.protocol == ISO_PROTOCOL_TCP &&
-                proxy_same_address(&branch->target.address, peer))
-                proxy_client_failed(branch, 503);
-        }
+    proxy_branch *all = NULL, *branch;
+    /* First taken out of the list: what follows their end may put others for the same peer in. */
+    while ((branch = next_failed(worker, peer)) != NULL) {
+        proxy_branch_off_stream(branch);
+        branch->next = all;
+        branch->transaction->users++;
+        all = branch;
+    }
+    while ((branch = all) != NULL) {
+        proxy_transaction *transaction = branch->transaction;
+        all = branch->next;
+        if (branch->state == PROXY_CLIENT_CALLING)
+            proxy_client_failed(branch, 503);
         transaction->users--;
         proxy_transaction_settle(transaction);
     }

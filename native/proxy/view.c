@@ -197,11 +197,18 @@ set_row(int32_t *slot, int32_t row)
 }
 
 static void
+note_via(proxy_view *view, int32_t row)
+{
+    view->more_vias |= view->first_via >= 0;
+    set_row(&view->first_via, row);
+}
+
+static void
 note_compact(proxy_view *view, int32_t row, char name, iso_str value)
 {
     switch (proxy_lower(name)) {
     case 'v':
-        set_row(&view->first_via, row);
+        note_via(view, row);
         break;
     case 'f':
         set_first(&view->from, value);
@@ -234,7 +241,7 @@ note_row(proxy_view *view, int32_t row, iso_str name, iso_str value)
         break;
     case 3:
         if (proxy_same(name, PROXY_TEXT("Via")))
-            set_row(&view->first_via, row);
+            note_via(view, row);
         break;
     case 4:
         if (proxy_same(name, PROXY_TEXT("From")))
@@ -265,6 +272,10 @@ note_row(proxy_view *view, int32_t row, iso_str name, iso_str value)
     case 14:
         if (proxy_same(name, PROXY_TEXT("Content-Length")))
             set_first(&view->content_length, value);
+        break;
+    case 19:
+        if (proxy_same(name, PROXY_TEXT("Proxy-Authorization")))
+            set_first(&view->proxy_authorization, value);
         break;
     default:
         break;
@@ -339,6 +350,7 @@ read_values(proxy_view *view)
     iso_msg_header(&view->msg, &view->index, PROXY_TEXT("Via"), &cursor, NULL, &via);
     if (!proxy_via_read(view->msg.data, via, &view->via))
         return "Via can not be read";
+    view->more_vias |= view->via.more;
     view->to_tag = proxy_tag_of(view->to);
     return NULL;
 }

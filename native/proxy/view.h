@@ -26,12 +26,14 @@ typedef struct proxy_view {
     uint8_t method;     /* ISO_METHOD_... of the request, or of a reply's CSeq */
     iso_str method_name;
     iso_str ruri;       /* of a request */
-    iso_str call_id, from, to, cseq, max_forwards, content_length, proxy_require; /* values; p == NULL: absent */
+    iso_str call_id, from, to, cseq, max_forwards, content_length, proxy_require,
+        proxy_authorization; /* values; p == NULL: absent */
     iso_str to_tag;
     uint32_t cseq_number;
     int hops;           /* Max-Forwards, -1: absent */
     int32_t first_via, first_route, first_record_route, first_max_forwards; /* number of the row, -1: none */
     proxy_via via;      /* the topmost */
+    uint8_t more_vias;  /* there are others, in its row or another */
     iso_str body;
     iso_index index;
 } proxy_view;

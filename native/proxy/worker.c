@@ -50,8 +50,8 @@ open_descriptors(proxy_worker *worker, iso_error *err)
     if (worker->epoll < 0 || worker->timer < 0 || worker->out == NULL || worker->scratch == NULL ||
         proxy_worker_watch(worker, worker->inbox.fd, EPOLLIN, PROXY_EVENT_INBOX, 0, EPOLL_CTL_ADD) < 0 ||
         proxy_worker_watch(worker, worker->timer, EPOLLIN, PROXY_EVENT_TIMER, 0, EPOLL_CTL_ADD) < 0 ||
-        (code = proxy_table_open(worker)) < 0 || (code = proxy_udp_open(worker, err)) < 0 ||
-        (code = proxy_tcp_open(worker, err)) < 0) {
+        (code = proxy_table_open(worker)) < 0 || (code = proxy_finished_open(worker)) < 0 ||
+        (code = proxy_udp_open(worker, err)) < 0 || (code = proxy_tcp_open(worker, err)) < 0) {
         if (err->message[0] == '\0')
             snprintf(err->message, sizeof err->message, "worker %d: %s", worker->number, iso_strerror(code));
         return err->code = code;
@@ -80,6 +80,7 @@ close_worker(proxy_worker *worker)
     if (worker->tcp != NULL)
         proxy_tcp_close(worker);
     proxy_table_close(worker);
+    proxy_finished_close(worker);
     proxy_udp_close(worker);
     if (worker->rank != NULL)
         iso_rank_close(worker->rank);

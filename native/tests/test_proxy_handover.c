@@ -15,11 +15,10 @@ push(void *argument)
 {
     int number = *(int *)argument;
     char text[16];
-    iso_msg msg;
+    proxy_parcel label = {.kind = PROXY_PARCEL_MESSAGE, .listener = number, .connection = 7};
     for (int i = 0; i < EACH;) {
         snprintf(text, sizeof text, "%d %d", number, i);
-        iso_msg_init(&msg, text, strlen(text) + 1);
-        i += proxy_inbox_push(&inbox, &msg, number, 7) == 0; /* full: again */
+        i += proxy_inbox_push(&inbox, &label, text, strlen(text) + 1) == 0; /* full: again */
     }
     return NULL;
 }
@@ -59,14 +58,13 @@ test_all_come_in_order(void)
 static void
 test_it_is_bounded(void)
 {
-    iso_msg msg;
+    proxy_parcel label = {.kind = PROXY_PARCEL_SEND};
     int pushed = 0;
     CHECK_INT(proxy_inbox_init(&inbox), 0);
-    iso_msg_init(&msg, "x", 1);
-    while (pushed <= PROXY_INBOX_MAX && proxy_inbox_push(&inbox, &msg, 0, 0) == 0)
+    while (pushed <= PROXY_INBOX_MAX && proxy_inbox_push(&inbox, &label, "x", 1) == 0)
         pushed++;
     CHECK_INT(pushed, PROXY_INBOX_MAX);
-    CHECK_INT(proxy_inbox_push(&inbox, &msg, 0, 0), ISO_EOVERLOAD);
+    CHECK_INT(proxy_inbox_push(&inbox, &label, "x", 1), ISO_EOVERLOAD);
     proxy_inbox_fini(&inbox); /* frees them: the sanitizer build looks */
 }
 

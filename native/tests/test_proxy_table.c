@@ -22,6 +22,14 @@ open_table(void)
     worker = (proxy_worker){.proxy = &proxy, .number = 2, .now = 1000};
     proxy_wheel_init(&worker.wheel, worker.now);
     CHECK_INT(proxy_table_open(&worker), 0);
+    CHECK_INT(proxy_finished_open(&worker), 0);
+}
+
+static void
+close_table(void)
+{
+    proxy_table_close(&worker);
+    proxy_finished_close(&worker);
 }
 
 static proxy_view *
@@ -68,7 +76,7 @@ test_keys(void)
         end(invite);
         CHECK(proxy_transaction_find(&worker, request(&view, "INVITE", branch, ""), 0) == NULL);
         CHECK(proxy_transaction_find(&worker, request(&view, "OPTIONS", branch, ""), 0) == options);
-        proxy_table_close(&worker);
+        close_table();
     }
 }
 
@@ -93,7 +101,7 @@ test_the_bound(void)
     CHECK(again != NULL && again->id != id); /* a late reply to the old one must not reach the new one */
     CHECK(proxy_transaction_by_id(&worker, id) == NULL);
     CHECK_INT(proxy_table_count(&worker), MOST);
-    proxy_table_close(&worker);
+    close_table();
 }
 
 static void
@@ -109,16 +117,16 @@ test_held_ones_stay(void)
     held->users = 0;
     proxy_transaction_settle(held);
     CHECK_INT(proxy_table_count(&worker), 0);
-    proxy_table_close(&worker);
+    close_table();
 }
 
 static void
 test_branches(void)
 {
     static const proxy_branch_id ids[] = {
-        {.stateful = 1, .worker = 3, .slot = 0xfff00001, .branch = 15, .hash = 0x89abcdef},
+        {.stateful = 1, .worker = 3, .slot = 0xfff00001, .branch = 15, .loop = 0x89abcdef},
         {.stateful = 0, .worker = 0, .listener = 1, .connection = 0, .hash = 0x0123456789abcdef},
-        {.stateful = 0, .worker = 2, .listener = 0, .connection = 0xffff0001, .hash = 1},
+        {.stateful = 0, .worker = 2, .listener = 0, .connection = 0x2ffff0001, .hash = 1, .loop = 7},
     };
     char text[PROXY_BRANCH_TEXT];
     proxy_branch_id back;
@@ -129,7 +137,7 @@ test_branches(void)
         CHECK(proxy_branch_read(&proxy, (iso_str){text, n}, &back));
         CHECK(back.stateful == ids[i].stateful && back.worker == ids[i].worker && back.slot == ids[i].slot &&
               back.branch == ids[i].branch && back.listener == ids[i].listener &&
-              back.connection == ids[i].connection && (!back.stateful || back.hash == ids[i].hash));
+              back.connection == ids[i].connection && back.loop == ids[i].loop);
         for (size_t cut = 0; cut < n; cut++)
             CHECK(!proxy_branch_read(&proxy, (iso_str){text, cut}, &back));
         text[10] ^= 1; /* of another proxy */
@@ -137,11 +145,80 @@ test_branches(void)
     }
     size_t n = proxy_branch_write(&proxy, &(proxy_branch_id){.stateful = 1, .worker = 4}, text);
     CHECK(!proxy_branch_read(&proxy, (iso_str){text, n}, &back)); /* there is no such worker */
-    proxy_table_close(&worker);
+    close_table();
+}
+
+static void
+test_finished(void)
+{
+    proxy_view view;
+    open_table();
+    worker.out = malloc(PROXY_OUT_MEMORY);
+    proxy_transaction *options = proxy_transaction_new(&worker, request(&view, "OPTIONS", "z9hG4bKdone", ""), 0, 0);
+    options->target.listener = -1; /* there is no socket here */
+    proxy_finished_add(options, PROXY_TEXT("SIP/2.0 200 OK"));
+    end(options);
+    CHECK_INT(proxy_finished_retransmitted(&worker, request(&view, "OPTIONS", "z9hG4bKdone", "")), 1);
+    CHECK_INT(proxy_finished_retransmitted(&worker, request(&view, "INFO", "z9hG4bKdone", "")), 0);
+    CHECK_INT(proxy_finished_retransmitted(&worker, request(&view, "OPTIONS", "z9hG4bKother", "")), 0);
+    worker.now += 64 * (uint64_t)proxy.config.t1 + 2 * PROXY_TICK_MS; /* timer J */
+    proxy_wheel_run(&worker.wheel, worker.now, &worker);
+    CHECK_INT(proxy_finished_retransmitted(&worker, request(&view, "OPTIONS", "z9hG4bKdone", "")), 0);
+    free(worker.out);
+    close_table();
+}
+
+/* Above the bound of octets the oldest go; the newest is always there. */
+static void
+test_finished_are_bounded(void)
+{
+    static char reply[60000];
+    proxy_view view;
+    char branch[32];
+    int kept = 0;
+    open_table();
+    worker.out = malloc(PROXY_OUT_MEMORY);
+    for (int i = 0; i < 2 * MOST; i++) {
+        snprintf(branch, sizeof branch, "z9hG4bK%d", i);
+        proxy_transaction *options = proxy_transaction_new(&worker, request(&view, "OPTIONS", branch, ""), 0, 0);
+        options->target.listener = -1;
+        proxy_finished_add(options, (iso_str){reply, sizeof reply});
+        end(options);
+        CHECK_INT(proxy_finished_retransmitted(&worker, request(&view, "OPTIONS", branch, "")), 1);
+    }
+    for (int i = 0; i < 2 * MOST; i++) {
+        snprintf(branch, sizeof branch, "z9hG4bK%d", i);
+        kept += proxy_finished_retransmitted(&worker, request(&view, "OPTIONS", branch, ""));
+    }
+    CHECK(kept > 500 && kept < 2 * MOST);
+    free(worker.out);
+    close_table();
+}
+
+static void
+test_directory(void)
+{
+    proxy_directory *directory = proxy_directory_new(1000);
+    int found = 0;
+    for (uint64_t i = 1; i <= 1000; i++)
+        proxy_directory_add(directory, i * 0x9e3779b97f4a7c15, (int)(i % 255) + 1);
+    for (uint64_t i = 1; i <= 1000; i++)
+        found += proxy_directory_find(directory, i * 0x9e3779b97f4a7c15) == (int)(i % 255) + 1;
+    CHECK(found > 900); /* a full line forgets */
+    for (uint64_t i = 1; i <= 1000; i++)
+        proxy_directory_remove(directory, i * 0x9e3779b97f4a7c15, (int)(i % 255) + 1);
+    for (uint64_t i = 1; i <= 1000; i++)
+        CHECK_INT(proxy_directory_find(directory, i * 0x9e3779b97f4a7c15), 0);
+    for (int i = 1; i <= 100; i++) /* all in one line */
+        proxy_directory_add(directory, (uint64_t)i << 40 | 0x100, 7);
+    CHECK_INT(proxy_directory_find(directory, (uint64_t)100 << 40 | 0x100), 7);
+    proxy_directory_free(directory);
+    CHECK_INT(proxy_directory_find(NULL, 1), 0); /* one worker: there is none */
 }
 
 int
 main(int argc, char **argv)
 {
-    TEST_MAIN(argc, argv, TEST(test_keys), TEST(test_the_bound), TEST(test_held_ones_stay), TEST(test_branches));
+    TEST_MAIN(argc, argv, TEST(test_keys), TEST(test_the_bound), TEST(test_held_ones_stay), TEST(test_branches),
+              TEST(test_finished), TEST(test_finished_are_bounded), TEST(test_directory));
 }

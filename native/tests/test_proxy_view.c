@@ -123,6 +123,18 @@ test_refused(void)
 }
 
 static void
+pop_one(proxy_patches *patches, const proxy_view *of)
+{
+    proxy_patch_pop_routes(patches, of, 1);
+}
+
+static void
+pop_two(proxy_patches *patches, const proxy_view *of)
+{
+    proxy_patch_pop_routes(patches, of, 2);
+}
+
+static void
 test_patches(void)
 {
     int reply;
@@ -132,11 +144,15 @@ test_patches(void)
     CHECK(strstr(out, "\r\nMax-Forwards: 69\r\n") != NULL);
     patched(proxy_patch_received);
     CHECK(strstr(out, ":5062;branch=z9hG4bK1;rport=4000;received=192.0.2.1\r\n") != NULL);
-    patched(proxy_patch_pop_route);
+    patched(pop_one);
     CHECK(strstr(out, "\r\nRoute: <sip:p2;lr>\r\n") != NULL);
-    CHECK(read_text(START "Route: <sip:p1;lr>\r\n" VIA PEOPLE REST, &reply) == NULL);
-    patched(proxy_patch_pop_route);
+    patched(pop_two);
     CHECK(strncmp(out, START VIA, sizeof START VIA - 1) == 0);
+    CHECK(read_text(START "Route: <sip:p1;lr>\r\nRoute: <sip:p2;lr>,<sip:p3;lr>\r\n" VIA PEOPLE REST, &reply) == NULL);
+    patched(pop_one);
+    CHECK(strncmp(out, START "Route: <sip:p2;lr>,", sizeof START + 18) == 0);
+    patched(pop_two);
+    CHECK(strncmp(out, START "Route: <sip:p3;lr>\r\nVia", sizeof START + 22) == 0);
     patched(proxy_patch_hops);
     CHECK(strstr(out, "\r\nMax-Forwards: 70\r\nVia: ") != NULL);
 }
