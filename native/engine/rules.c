@@ -202,7 +202,7 @@ presets(iso_rank *rank)
     failed =
         failed || add(names, "number", PyLong_FromLong(rank->number)) ||
         add(names, "settings",
-            Py_BuildValue("{s:i,s:i,s:d}", "allow_daemon_threads", settings->allow_daemon_threads, "recursion_limit",
+            Py_BuildValue("{s:i,s:i,s:i,s:d}", "process", rank->whole, "allow_daemon_threads", settings->allow_daemon_threads, "recursion_limit",
                           settings->recursion_limit, "switch_interval", (double)settings->switch_interval / 1e9));
     Py_XDECREF(self);
     if (failed)
