@@ -46,9 +46,8 @@ put(iso__child *child, int part, const void *from, size_t n)
 static bool
 put_edits(iso__child *child, const iso_edits *edits)
 {
-    return edits == NULL ||
-           (put(child, ISO__PART_ENTRIES, edits->entries, edits->count * sizeof *edits->entries) &&
-            put(child, ISO__PART_EDIT_TEXT, edits->text, edits->text_n));
+    return edits == NULL || (put(child, ISO__PART_ENTRIES, edits->entries, edits->count * sizeof *edits->entries) &&
+                             put(child, ISO__PART_EDIT_TEXT, edits->text, edits->text_n));
 }
 
 static void

@@ -16,7 +16,9 @@ def boot():
             % (sys.executable, version, getattr(sys, "abiflags", ""), wanted)
         )
     sys.argv[:] = [""]
-    sys.path[:] = [entry for entry in sys.path if entry]  # "" is the folder where the host was started
+    sys.path[:] = [
+        entry for entry in sys.path if entry
+    ]  # "" is the folder where the host was started
     import _imp
     import faulthandler
     from importlib.machinery import ModuleSpec

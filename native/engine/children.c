@@ -118,8 +118,8 @@ take_started(iso__elsewhere *e, uint64_t now)
             e->wanted = ISO__WANT_ALIVE;
         } else {
             uint32_t count = atomic_fetch_add(&e->restarts, 1) + 1;
-            iso__log(e->rank->engine, ISO_LOG_NOTICE, e->rank->number, "its process was started again (pid %d, %u so far)",
-                     process->pid, (unsigned)count);
+            iso__log(e->rank->engine, ISO_LOG_NOTICE, e->rank->number,
+                     "its process was started again (pid %d, %u so far)", process->pid, (unsigned)count);
             tell(e->rank, ISO_EVENT_RESTARTED);
         }
     }

@@ -29,7 +29,6 @@ typedef struct iso__asked {
 
 /* ---- waiting for the process ---- */
 
-
 static bool
 has_said(void *argument)
 {
@@ -258,8 +257,8 @@ say_result(iso__elsewhere *e, iso__process *process, int code, const script_answ
 
 /* Runs the function with a copy of what was asked, as nested calls fill the inbox again. */
 static void
-run_asked(iso__elsewhere *e, iso__process *process, const iso_function *function, iso_call *call,
-          const iso_value *argv, int argc)
+run_asked(iso__elsewhere *e, iso__process *process, const iso_function *function, iso_call *call, const iso_value *argv,
+          int argc)
 {
     script_answer answer = {NULL, 0};
     iso_error err;

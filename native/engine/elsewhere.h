@@ -110,7 +110,7 @@ int64_t iso__say(iso__process *process, uint64_t top, int kind, const iso__part 
 
 /* children.c */
 int iso__children_add(iso_rank *rank, iso_error *err); /* makes rank->elsewhere, if there is none */
-void iso__children_ring(iso_engine *engine);           /* something changed */
+void iso__children_ring(iso_engine *engine); /* something changed */
 bool iso__children_are_ours(const iso_engine *engine); /* false in a process that the host has forked */
 
 #endif

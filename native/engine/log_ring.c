@@ -78,8 +78,9 @@ iso__log_ring_take(iso__region *region, uint64_t *tail, int *level_out, iso__tex
     copy_out(iso__region_log(region), *tail + sizeof head_of, line->p, head_of.n);
     line->n = head_of.n;
     line->p[line->n] = '\0';
-    *level_out = head_of.level < ISO_LOG_ALERT ? ISO_LOG_ALERT : head_of.level > ISO_LOG_DBG ? ISO_LOG_DBG
-                                                                                            : head_of.level;
+    *level_out = head_of.level < ISO_LOG_ALERT ? ISO_LOG_ALERT
+                 : head_of.level > ISO_LOG_DBG ? ISO_LOG_DBG
+                                               : head_of.level;
     *tail += sizeof head_of + head_of.n;
     atomic_store(&region->log.tail, *tail);
     return 1;

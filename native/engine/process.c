@@ -301,8 +301,7 @@ bool
 iso__process_is_stopped(const iso__process *process)
 {
     siginfo_t info = {0};
-    return waitid(P_PID, (id_t)process->pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
-           info.si_pid == process->pid;
+    return waitid(P_PID, (id_t)process->pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid == process->pid;
 }
 
 static const char *

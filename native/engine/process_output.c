@@ -19,8 +19,10 @@ iso__process_read_log(iso_rank *rank, iso__process *process)
     process->nonsense = process->nonsense || got < 0;
     uint64_t lost = atomic_load(&process->region->log.lost);
     if (lost != process->log_lost)
-        iso__log(rank->engine, ISO_LOG_WARN, rank->number, "%llu log lines of its process were lost: they came faster "
-                 "than the host takes them", (unsigned long long)(lost - process->log_lost));
+        iso__log(rank->engine, ISO_LOG_WARN, rank->number,
+                 "%llu log lines of its process were lost: they came faster "
+                 "than the host takes them",
+                 (unsigned long long)(lost - process->log_lost));
     process->log_lost = lost;
 }
 

@@ -39,8 +39,8 @@ enum iso__down_kind {
 enum iso__up_kind {
     ISO__UP_STARTED = 1, /* code; part: iso_error */
     ISO__UP_ANSWER,      /* code, number: outcome; parts: error, edits */
-    ISO__UP_FUNCTION,    /* number: in the table; depth: whose message; count: of arguments; parts: texts, edits, values */
-    ISO__UP_LETTER,      /* code, count: memory blocks; parts: answer, iso_error */
+    ISO__UP_FUNCTION, /* number: in the table; depth: whose message; count: of arguments; parts: texts, edits, values */
+    ISO__UP_LETTER, /* code, count: memory blocks; parts: answer, iso_error */
 };
 
 /* Where the parts of posts from the process lie in sizes[]. Edits that host functions made go the other way, to the
@@ -63,16 +63,16 @@ typedef struct iso__post {
 /* Lines for the host's log: written by the process, taken by the engine. Counts of octets, never wrapped. */
 typedef struct iso__log_ring {
     _Alignas(64) _Atomic uint64_t head; /* the process's */
-    _Atomic uint64_t lost;              /* lines that found no room */
+    _Atomic uint64_t lost; /* lines that found no room */
     _Alignas(64) _Atomic uint64_t tail; /* the engine's */
 } iso__log_ring;
 
 typedef struct iso__region {
-    uint64_t layout;        /* iso__region_layout of the engine's side */
+    uint64_t layout; /* iso__region_layout of the engine's side */
     _Atomic uint32_t stage; /* the process's: 1 once the script is being loaded */
     iso__post down, up;
-    iso_msg msg;            /* of ISO__DOWN_CALL: all but its data */
-    uint32_t same_message;  /* of ISO__DOWN_CALL: it is the message of the call outside */
+    iso_msg msg; /* of ISO__DOWN_CALL: all but its data */
+    uint32_t same_message; /* of ISO__DOWN_CALL: it is the message of the call outside */
     iso__log_ring log;
 } iso__region;
 

@@ -26,7 +26,8 @@ script_signature_allows(const char *signature, const iso_value *argv, int argc)
     bool optional, allowed = argc >= 0 && argc <= SCRIPT_MAX_ARGUMENTS;
     for (int i = 0; allowed && i < argc; i++) {
         char letter = script_parameter(signature, i, &optional);
-        bool text = argv[i].kind == ISO_VALUE_STR && letter != 'i' && memchr(argv[i].str.p, '\0', argv[i].str.n) == NULL;
+        bool text =
+            argv[i].kind == ISO_VALUE_STR && letter != 'i' && memchr(argv[i].str.p, '\0', argv[i].str.n) == NULL;
         bool number = argv[i].kind == ISO_VALUE_INT && letter != 's';
         bool none = argv[i].kind == ISO_VALUE_NONE && optional;
         allowed = letter != 0 && (text || number || none);
