@@ -162,6 +162,9 @@ class Handler:
         msg.append_header("X-After", "1")
         return code
 
+    def variable(self, msg):
+        return len(msg.get_pseudoVar("$ru"))
+
     def inner(self, msg, extra=None):
         msg.append_header("X-Inner", str(extra))
         if extra == "raise":
