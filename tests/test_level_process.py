@@ -1,4 +1,4 @@
-"""Ranks with isolation process: calls as on every level, and the faults that end a process."""
+"""Ranks with isolation process: what only they have. `test_levels.py` says what is as elsewhere."""
 
 import json
 import os
@@ -13,15 +13,11 @@ from typing import Any
 import pytest
 
 from isoexec import Engine, errors
-from support.host import LEVEL, Host, wait_until
+from support.host import Host, wait_until
 from support.messages import INVITE, request
 from support.run import run_python
 
 SCRIPT = Path(__file__).parent / "handlers" / "process_rank.py"
-SAME = (
-    "test_corpus_messages.py test_corpus_handlers.py test_corpus_cases.py test_messages.py "
-    "test_bad_messages.py test_call_faults.py test_call_function.py test_nesting.py test_output.py"
-).split()
 
 Open = Callable[..., Host]
 
@@ -61,26 +57,7 @@ def wait_until_back(host: Host, before: int) -> None:
     assert wait_until(lambda: pid_of(host) not in (0, before)), "the process did not come back"
 
 
-# ---- the same as on every level
-
-
-def test_calls_are_the_same() -> None:
-    """What the other tests say of messages, scripts, host functions, nesting and logs."""
-    here = Path(__file__).parent
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    # In a process of its own a script may set signal handlers.
-    command += ["-k", "not pr-signal-asyncio", *(str(here / name) for name in SAME)]
-    done = subprocess.run(
-        command,
-        env={**os.environ, LEVEL: "process"},
-        cwd=here,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-8000:]
-    assert " passed" in done.stdout
+# ---- sizes
 
 
 @pytest.mark.parametrize("size", [0, 1_000, 60_000, 1_000_000, 5_000_000])
@@ -287,8 +264,9 @@ def test_a_deadline_in_python(open_host: Open) -> None:
     for _ in range(3):
         result = host.call("spin")
         assert (result.code, result.outcome) == (-1, "deadline")
-        assert "DeadlineExceeded" in result.error
-        assert host.call("one").code == 1
+        # On a busy machine the caller may be answered before the traceback is there.
+        assert "DeadlineExceeded" in result.error or "still runs" in result.error
+        assert wait_until(lambda: host.call("one").code == 1)
     assert pid_of(host) == before
 
 
