@@ -1,7 +1,7 @@
 """What the Python of a process rank runs: it loads libisoexec, which does the rest.
 
-Arguments: the path of libisoexec, the minor version it is built for. Written for any Python 3, as the
-setting python_executable may name an old one.
+Arguments: the path of libisoexec, the minor version it is built for. Written for any Python 3, as
+the setting python_executable may name an old one.
 """
 
 import sys
@@ -9,12 +9,11 @@ import sys
 
 def boot():
     library, wanted = sys.argv[1:3]
-    version = "%d.%d" % sys.version_info[:2]
-    if version != wanted or "t" in getattr(sys, "abiflags", ""):
-        sys.exit(
-            "%s is Python %s%s, and this libisoexec is built for %s: set python_executable to one"
-            % (sys.executable, version, getattr(sys, "abiflags", ""), wanted)
-        )
+    version = ".".join(map(str, sys.version_info[:2]))
+    version += "t" if "t" in getattr(sys, "abiflags", "") else ""  # without a GIL
+    if version != wanted:
+        text = "{} is Python {}, and this libisoexec is built for {}: set python_executable to one"
+        sys.exit(text.format(sys.executable, version, wanted))
     sys.argv[:] = [""]
     sys.path[:] = [
         entry for entry in sys.path if entry

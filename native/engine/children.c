@@ -109,6 +109,7 @@ take_started(iso__elsewhere *e, uint64_t now)
     } else if (said.code < 0) {
         iso__said_error(&said, &e->error);
         e->error.code = said.code; /* it ends by itself now */
+        process->kill_at = now + (uint64_t)(e->rank->settings.grace + END_NS);
     } else {
         process->ready = true;
         process->ready_at = now;
@@ -232,7 +233,7 @@ look_at_late(iso__elsewhere *e, uint64_t now, uint64_t *next)
 /* ---- stop ---- */
 
 static void
-stop(iso__elsewhere *e, uint64_t now, uint64_t *next)
+stop(iso__elsewhere *e, uint64_t now)
 {
     iso__process *process = e->process;
     if (process->kill_at == 0)
@@ -243,13 +244,21 @@ stop(iso__elsewhere *e, uint64_t now, uint64_t *next)
         process->stop_sent = true;
         iso__say(process, 0, ISO__DOWN_STOP, NULL, 0);
     }
-    if (now >= process->kill_at) {
+}
+
+/* One that is to end, and does not. */
+static void
+end_by_force(iso__elsewhere *e, uint64_t now, uint64_t *next)
+{
+    iso__process *process = e->process;
+    if (now < process->kill_at) {
+        due_at(process->kill_at, next);
+        return;
+    }
+    if (atomic_load(&process->killed_for) == NULL)
         iso__log(e->rank->engine, ISO_LOG_ERR, e->rank->number,
                  "its process did not end within the grace time, and is killed: end what it waits for in child_exit");
-        iso__process_kill(process, "it did not end within the grace time");
-    } else {
-        due_at(process->kill_at, next);
-    }
+    iso__process_kill(process, "it did not end within the grace time");
 }
 
 /* ---- looking ---- */
@@ -260,7 +269,8 @@ look_at_process(iso__elsewhere *e, uint64_t now, uint64_t *next)
     iso__process *process = e->process;
     iso__bell_clear(process->bell); /* before the ring: a later line rings again */
     iso__process_read_output(e->rank, process);
-    iso__process_read_log(e->rank, process);
+    if (iso__process_read_log(e->rank, process))
+        due_at(now, next);
     if (process->nonsense)
         iso__process_kill(process, "what it logged makes no sense");
     if (!process->ready && e->error.code == 0)
@@ -272,9 +282,27 @@ look_at_process(iso__elsewhere *e, uint64_t now, uint64_t *next)
     if (atomic_load(&process->late))
         look_at_late(e, now, next);
     if (e->wanted == ISO__WANT_STOP)
-        stop(e, now, next);
+        stop(e, now);
+    if (process->kill_at != 0)
+        end_by_force(e, now, next);
     if (process->pidfd < 0)
         due_at(now + NO_PIDFD_MS * ISO__MS, next);
+}
+
+/* The rank wants a process, and has none. */
+static void
+start_if_due(iso__children *children, iso__elsewhere *e, uint64_t now, uint64_t *next)
+{
+    bool closing = atomic_load(&children->stopping) || (e->wanted == ISO__WANT_FIRST && e->given_up);
+    if (closing) {
+        iso__fail(&e->error, ISO_ESTATE, "rank %d: the engine is closing", e->rank->number);
+        e->wanted = ISO__WANT_NONE;
+        return;
+    }
+    if (!e->given_up && now >= e->start_at)
+        start(children, e, now);
+    if (e->process == NULL && e->wanted == ISO__WANT_ALIVE && !e->given_up)
+        due_at(e->start_at, next);
 }
 
 /* Under its lock. */
@@ -285,18 +313,8 @@ look(iso__children *children, iso__elsewhere *e, uint64_t now, uint64_t *next)
         look_at_process(e, now, next);
     if (e->process == NULL && e->wanted == ISO__WANT_STOP)
         e->wanted = ISO__WANT_NONE;
-    bool wanted = (e->wanted == ISO__WANT_FIRST || e->wanted == ISO__WANT_ALIVE) && !e->given_up;
-    if (e->process == NULL && wanted && atomic_load(&children->stopping)) {
-        iso__fail(&e->error, ISO_ESTATE, "rank %d: the engine is closing", e->rank->number);
-        e->wanted = ISO__WANT_NONE;
-    } else if (e->process == NULL && wanted) {
-        if (now >= e->start_at)
-            start(children, e, now);
-        else
-            due_at(e->start_at, next);
-        if (e->process == NULL && e->wanted == ISO__WANT_ALIVE && !e->given_up)
-            due_at(e->start_at, next);
-    }
+    if (e->process == NULL && e->wanted != ISO__WANT_NONE)
+        start_if_due(children, e, now, next);
     if (e->process != NULL && atomic_load(&children->stopping))
         iso__process_kill(e->process, "the engine is closing");
     pthread_cond_broadcast(&e->changed);
@@ -480,6 +498,7 @@ iso__children_kill(iso_engine *engine, iso_rank *rank)
         iso__process_kill(e->process, "the engine is closing");
     pthread_cond_broadcast(&e->changed);
     pthread_mutex_unlock(&e->lock);
+    iso__children_ring(engine);
 }
 
 void

@@ -44,7 +44,19 @@ take_log(iso__elsewhere *e, iso__process *process)
     if (atomic_load(&log->head) == atomic_load_explicit(&log->tail, memory_order_relaxed))
         return;
     pthread_mutex_lock(&e->lock);
-    iso__process_read_log(e->rank, process);
+    bool more = iso__process_read_log(e->rank, process);
+    pthread_mutex_unlock(&e->lock);
+    if (more)
+        iso__children_ring(e->rank->engine); /* a thread of the script goes on writing: that can not hold the call */
+}
+
+/* Only while it is there: its number may be another's later. */
+static void
+kill_process(iso__elsewhere *e, iso__process *process, const char *why)
+{
+    pthread_mutex_lock(&e->lock);
+    if (e->process == process)
+        iso__process_kill(process, why);
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -60,7 +72,7 @@ end_if_stopped(iso__elsewhere *e, iso__process *process, uint64_t now, uint64_t 
     else if (*since == 0)
         *since = now;
     else if (now - *since >= (uint64_t)e->rank->settings.grace)
-        iso__process_kill(process, "a signal had stopped it, and it did not go on within the grace time");
+        kill_process(e, process, "a signal had stopped it, and it did not go on within the grace time");
 }
 
 static enum waited
@@ -162,7 +174,7 @@ static int
 end_nonsense(iso__elsewhere *e, iso__frame *frame, iso__process *process)
 {
     e->abandoned = true;
-    iso__process_kill(process, "what it answered makes no sense");
+    kill_process(e, process, "what it answered makes no sense");
     keep_reason(e, frame, "the process of the rank answered what makes no sense, and is started again", NULL);
     return ISO_OUTCOME_CRASHED;
 }
@@ -418,7 +430,7 @@ send_letter(iso__elsewhere *e, int kind, iso__letter *letter)
     if (waited == ENDED)
         return iso__fail(err, ISO_ESTATE, "rank %d: its process %s", number, process->end);
     if (iso__said_read(process, &said) < 0 || said.kind != ISO__UP_LETTER || said.code > 0) {
-        iso__process_kill(process, "what it answered makes no sense");
+        kill_process(e, process, "what it answered makes no sense");
         return iso__fail(err, ISO_EINTERNAL, "rank %d: its process answered what makes no sense", number);
     }
     atomic_store(&e->rank->blocks, said.count);
@@ -451,7 +463,7 @@ iso__elsewhere_open(iso_rank *rank, iso_error *err)
     iso__children_ring(rank->engine);
     while (e->wanted == ISO__WANT_FIRST)
         pthread_cond_wait(&e->changed, &e->lock);
-    bool alive = e->wanted == ISO__WANT_ALIVE && take_process(e);
+    bool alive = e->wanted == ISO__WANT_ALIVE;
     if (!alive && err != NULL)
         *err = e->error;
     failed = alive ? 0 : e->error.code;

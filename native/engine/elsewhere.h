@@ -89,7 +89,7 @@ void iso__process_close(iso__process *process); /* its descriptors, after that *
 bool iso__process_is_stopped(const iso__process *process); /* by a signal such as SIGSTOP */
 
 /* process_output.c: what it wrote and logged goes into the host's log. Under the lock of its rank. */
-void iso__process_read_log(iso_rank *rank, iso__process *process);
+bool iso__process_read_log(iso_rank *rank, iso__process *process); /* whether there is more by now */
 void iso__process_read_output(iso_rank *rank, iso__process *process);
 void iso__process_flush_output(iso_rank *rank, iso__process *process); /* it has ended: the last line may have no end */
 
@@ -111,6 +111,5 @@ int64_t iso__say(iso__process *process, uint64_t top, int kind, const iso__part 
 /* children.c */
 int iso__children_add(iso_rank *rank, iso_error *err); /* makes rank->elsewhere, if there is none */
 void iso__children_ring(iso_engine *engine); /* something changed */
-bool iso__children_are_ours(const iso_engine *engine); /* false in a process that the host has forked */
 
 #endif

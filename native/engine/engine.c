@@ -278,6 +278,8 @@ iso_engine_closing(iso_engine *engine)
 int
 iso__engine_close(iso_engine *engine)
 {
+    if (engine->children != NULL && !iso__children_are_ours(engine))
+        return 0; /* a copy of the host, made by fork: ranks and processes are the host's */
     iso_engine_closing(engine);
     int abandoned = engine->queue != NULL ? iso__queue_close(engine->queue) : iso__engine_close_ranks(engine);
     iso__children_stop(engine);

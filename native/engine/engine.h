@@ -313,6 +313,7 @@ int iso__elsewhere_run(iso_rank *rank, iso__frame *frame, iso_str extra, int *co
 /* children.c */
 void iso__children_kill(iso_engine *engine, iso_rank *rank); /* the process, if there is one: its calls end */
 void iso__children_stop(iso_engine *engine); /* ends every process, and the thread that looks after them */
+bool iso__children_are_ours(const iso_engine *engine); /* false in a process that the host has forked */
 void iso__children_free(iso_engine *engine);
 uint32_t iso__children_stats(const iso_rank *rank, int *pid_out); /* how often it was started again */
 

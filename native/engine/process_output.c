@@ -9,11 +9,12 @@
 #define LINE_MOST 8192   /* octets without a line end that make a line */
 #define AT_ONCE 16       /* reads of the pipe, before others have their turn */
 
-void
+bool
 iso__process_read_log(iso_rank *rank, iso__process *process)
 {
     int level, got = 0;
-    while (!process->nonsense &&
+    uint64_t end = atomic_load(&process->region->log.head);
+    while (!process->nonsense && process->log_tail != end &&
            (got = iso__log_ring_take(process->region, &process->log_tail, &level, &process->line)) > 0)
         iso__log_script(rank, level, (iso_str){process->line.p, process->line.n});
     process->nonsense = process->nonsense || got < 0;
@@ -24,6 +25,7 @@ iso__process_read_log(iso_rank *rank, iso__process *process)
                  "than the host takes them",
                  (unsigned long long)(lost - process->log_lost));
     process->log_lost = lost;
+    return !process->nonsense && atomic_load(&process->region->log.head) != process->log_tail;
 }
 
 static void

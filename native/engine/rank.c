@@ -392,7 +392,9 @@ iso__rank_end(iso_rank *rank)
     atomic_store(&rank->opened_ns, 0);
     iso__mail_refuse(rank);
     if (rank->elsewhere != NULL) {
+        rank->attached = false;
         iso__elsewhere_close(rank);
+        iso__main_of_rank_drop(rank);
         set_state(rank, ISO__RANK_CLOSED);
         return 0;
     }
