@@ -1,6 +1,6 @@
 # Two commands do everything: make demo, make test. PYTHON=/path/to/python3 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test build native-test isoproxy lint types check-house asan tsan floor faults handoff deadline fuzz docs format wheel clean
+.PHONY: help demo test build native-test isoproxy lint types check-house asan tsan floor faults handoff deadline process fuzz docs format wheel clean
 
 PYTEST_ARGS ?=
 SOURCES = $(wildcard native/*/*.[ch] perf/*/*.[ch] examples/*.c)
@@ -55,6 +55,9 @@ faults: ## every fault on every isolation level, for each CPython that is here
 
 handoff: ## the queue channel against a bare hand-off and a bare ring, interleaved
 	@venv=$$(tools/setup) && PATH="$$venv/bin:$$PATH" python -m perf handoff
+
+process: ## process ranks against a pipe to a process
+	@venv=$$(tools/setup) && PATH="$$venv/bin:$$PATH" python -m perf process
 
 deadline: ## what a deadline costs a call, and how late it ends one
 	@venv=$$(tools/setup) && PATH="$$venv/bin:$$PATH" python -m perf deadline

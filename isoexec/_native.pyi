@@ -272,7 +272,7 @@ class Engine:
     def stats(
         self, number: int, /
     ) -> tuple[
-        int, bool, bool, int, tuple[int, ...], int, int, int, int, int, int, int, int, bytes
+        int, bool, bool, int, tuple[int, ...], int, int, int, int, int, int, int, int, int, bytes
     ]: ...
     def capsules(self) -> tuple[object, object]:
         """The iso_engine and the log of this engine, for a host in C; good until close()."""

@@ -65,9 +65,11 @@ class RankStats:
     blocks: int
     """Memory blocks of the rank's interpreter when somebody last looked at its memory, else 0."""
     restarts: int
-    """How often a new rank took over the number of one that was stuck."""
+    """How often a new rank took over from a stuck one, or its process was started again."""
     reloads: int
     """How often the rank took new code of the script."""
+    pid: int
+    """Of its process; 0 if it has none of its own or none now."""
     sampled: int
     """How many calls the histogram holds."""
     histogram: bytes
@@ -257,7 +259,7 @@ class Engine:
     def _rank_stats(self, number: int) -> RankStats:
         row = self._native.stats(number)
         _, is_open, stuck, calls, outcomes, edits, log_lines, opened_ns = row[:8]
-        waiting, blocks, restarts, reloads, sampled, histogram = row[8:]
+        waiting, blocks, restarts, reloads, pid, sampled, histogram = row[8:]
         return RankStats(
             number=number,
             open=is_open,
@@ -271,6 +273,7 @@ class Engine:
             blocks=blocks,
             restarts=restarts,
             reloads=reloads,
+            pid=pid,
             sampled=sampled,
             histogram=histogram,
         )

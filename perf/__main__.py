@@ -78,5 +78,14 @@ def deadline(quick: bool, check: bool, samples_path: Path | None) -> None:
     measure_and_report(run, report, quick, check, samples_path)
 
 
+@main.command()
+@options
+def process(quick: bool, check: bool, samples_path: Path | None) -> None:
+    """Compares a process rank with a multiprocessing pipe to a process."""
+    from perf.process import report, run
+
+    measure_and_report(run, report, quick, check, samples_path)
+
+
 if __name__ == "__main__":
     main(prog_name="python -m perf")

@@ -37,6 +37,11 @@ WITHOUT = {
         "daemon_thread": "threads are the host's: none is refused",
         "threads_that_are_not_allowed": "the same",
     },
+    "process": {
+        "pr-signal-asyncio": "signal handlers can be set in a process of its own",
+        "daemon_thread": "daemon threads end with the process: none is refused",
+        "threads_that_are_not_allowed": "the setting is not there yet",
+    },
 }
 
 

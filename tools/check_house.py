@@ -14,7 +14,7 @@ FILE_LINES = 600
 FUNCTION_LINES = 60
 
 SOCKET_HEADERS = re.compile(
-    r"<(sys/socket|sys/un|netinet/\w+|arpa/inet|netdb|net/\w+|sys/epoll|poll)\.h>"
+    r"<(sys/socket|sys/un|netinet/\w+|arpa/inet|netdb|net/\w+|sys/epoll)\.h>"
 )
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+([<"][^>"]+[>"])', re.MULTILINE)
 API = re.compile(r"^ISO_API [^(;]*?\b(iso_\w+)\(", re.MULTILINE)

@@ -59,9 +59,7 @@ static void
 check_isolation(problems *found, int isolation, const char *whose)
 {
     if (isolation == ISO_ISOLATION_SHARED_GIL)
-        problem(found, "%sisolation: shared_gil is not there yet; main runs what own_gil refuses", whose);
-    if (isolation == ISO_ISOLATION_PROCESS)
-        problem(found, "%sisolation: process is not there yet", whose);
+        problem(found, "%sisolation: shared_gil is not there yet; main and process run what own_gil refuses", whose);
 }
 
 static void

@@ -58,6 +58,7 @@ iso__rank_free(iso_rank *rank)
         close(rank->mail_fd);
     iso__text_fini(&rank->output[0]);
     iso__text_fini(&rank->output[1]);
+    iso__elsewhere_free(rank);
     free(rank);
 }
 
@@ -72,6 +73,7 @@ free_engine(iso_engine *engine)
         iso__rank_free(rank);
     }
     free(engine->ranks);
+    iso__children_free(engine);
     iso__watchdog_fini(&engine->watchdog);
     iso__queue_free(engine->queue);
     free(engine->script_path);
@@ -146,27 +148,9 @@ make_ranks(iso_engine *engine, iso_error *err)
     return 0;
 }
 
-static int
-fill_engine(iso_engine *engine, const iso_config *config, iso_error *err)
-{
-    int failed = copy_functions(engine, config, err);
-    if (!failed)
-        failed = iso__script_path(engine, err);
-    if (!failed)
-        failed = make_ranks(engine, err);
-    if (!failed)
-        failed = iso__queue_new(engine, err);
-    if (!failed)
-        failed = iso__runtime_start(&engine->config, err);
-    return failed ? failed : iso__reload_signal_start(engine, err);
-}
-
 int
-iso_engine_create(iso_engine **out, const iso_config *config, iso_error *err)
+iso__engine_new(iso_engine **out, const iso_config *config, iso_error *err)
 {
-    int failed = iso_config_check(config, err);
-    if (failed)
-        return failed;
     iso_engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
         return iso__fail(err, ISO_ENOMEM, "no memory for an engine");
@@ -176,13 +160,38 @@ iso_engine_create(iso_engine **out, const iso_config *config, iso_error *err)
     pthread_mutex_init(&engine->lock, NULL);
     pthread_cond_init(&engine->changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    failed = iso__config_copy(&engine->config, config);
+    int failed = iso__config_copy(&engine->config, config);
     engine->config.functions = NULL;
     iso__watchdog_init(&engine->watchdog, engine);
     if (failed)
         iso__fail(err, failed, "no memory for the settings");
     else
-        failed = fill_engine(engine, config, err);
+        failed = copy_functions(engine, config, err);
+    if (!failed)
+        failed = iso__script_path(engine, err);
+    if (failed)
+        free_engine(engine);
+    else
+        *out = engine;
+    return failed;
+}
+
+int
+iso_engine_create(iso_engine **out, const iso_config *config, iso_error *err)
+{
+    iso_engine *engine;
+    int failed = iso_config_check(config, err);
+    if (!failed)
+        failed = iso__engine_new(&engine, config, err);
+    if (failed)
+        return failed;
+    failed = make_ranks(engine, err);
+    if (!failed)
+        failed = iso__queue_new(engine, err);
+    if (!failed)
+        failed = iso__runtime_start(&engine->config, err);
+    if (!failed)
+        failed = iso__reload_signal_start(engine, err);
     if (failed) {
         free_engine(engine);
         return failed;
@@ -213,6 +222,12 @@ close_rank(iso_engine *engine, iso_rank *rank, const struct timespec *deadline)
     bool own = atomic_load(&rank->thread) == iso__this_thread() && rank->depth == 0;
     if (!own)
         wait_for_owner(engine, rank, deadline);
+    if (!own && rank->elsewhere != NULL && atomic_load(&rank->state) != ISO__RANK_CLOSED) {
+        struct timespec more = *deadline;
+        more.tv_sec++;
+        iso__children_kill(engine, rank); /* the call that keeps its thread ends by it */
+        wait_for_owner(engine, rank, &more);
+    }
     int state = atomic_load(&rank->state);
     /* A thread that ended inside a call or a batch has taken the rank's GIL with it. */
     bool free_to_end = own || (atomic_load(&rank->thread_gone) && !rank->attached && rank->depth == 0);
@@ -263,8 +278,11 @@ iso_engine_closing(iso_engine *engine)
 int
 iso__engine_close(iso_engine *engine)
 {
+    if (engine->children != NULL && !iso__children_are_ours(engine))
+        return 0; /* a copy of the host, made by fork: ranks and processes are the host's */
     iso_engine_closing(engine);
     int abandoned = engine->queue != NULL ? iso__queue_close(engine->queue) : iso__engine_close_ranks(engine);
+    iso__children_stop(engine);
     iso__watchdog_stop(&engine->watchdog); /* only now: deadlines end calls that keep ranks open */
     iso__reload_signal_stop(engine);
     iso__reload_end(engine);

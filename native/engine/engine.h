@@ -90,7 +90,8 @@ enum iso__rank_state {
 
 /* Bits of iso_rank.attention. */
 enum {
-    ISO__ATTEND_MAIL = 1, /* letters wait */
+    ISO__ATTEND_MAIL = 1,      /* letters wait */
+    ISO__ATTEND_ELSEWHERE = 2, /* calls run in another process */
 };
 
 /* A rank lives until its engine is destroyed, in the table or among the replaced ones, so that a call after
@@ -144,6 +145,8 @@ struct iso_rank {
     _Atomic uint64_t opened_ns; /* monotonic time since when it serves, 0 if it does not */
     _Atomic uint32_t reloads;
     _Atomic uint32_t blocks;  /* memory blocks of its interpreter, when last looked */
+    struct iso__elsewhere *elsewhere; /* where its calls run, NULL: here */
+    bool whole;               /* this process is the rank's alone (child.c), with its main interpreter */
 };
 
 struct iso_engine {
@@ -154,6 +157,7 @@ struct iso_engine {
     iso_rank *replaced;         /* ranks that lost their number while stuck; under the engine lock */
     int replaced_live;          /* of these, whose interpreters are there; the same */
     iso__watchdog watchdog;
+    struct iso__children *children; /* the processes of its ranks, NULL until there is one; under the engine lock */
     pthread_mutex_t lock;   /* guards state changes of ranks between threads */
     pthread_cond_t changed; /* a rank closed */
     _Atomic bool closing;   /* set under the lock */
@@ -183,6 +187,7 @@ __attribute__((format(printf, 3, 4))) int iso__fail(iso_error *err, int code, co
 void iso__error_traceback(iso_error *err, iso_str text);
 int iso__text_set(iso__text *text, const char *p, size_t n); /* 0 or ISO_ENOMEM */
 int iso__text_add(iso__text *text, const char *p, size_t n);
+int iso__text_reserve(iso__text *text, size_t n); /* room for n octets more, and a NUL */
 void iso__text_fini(iso__text *text);
 
 /* config.c */
@@ -215,11 +220,16 @@ int iso__main_rules_check(iso_error *err);           /* tracemalloc */
 /* What failed goes to failed_out, "" if nothing did. */
 void iso__main_load_extension(const char *name, const char *origin, char *failed_out, size_t size);
 
+/* The program of this Python and the options that make another like it: texts in one block of memory, freed by
+ * free(). ISO_EINTERP, ISO_ENOMEM. */
+int iso__main_command(char ***out, iso_error *err);
+
 /* pyconfig.c */
 int iso__python_initialize(const iso_config *config, iso_error *err);
 int iso__python_version_check(iso_error *err);
 
 /* engine.c */
+int iso__engine_new(iso_engine **out, const iso_config *config, iso_error *err); /* without ranks, in no list */
 int iso__engine_close(iso_engine *engine); /* ends all ranks, keeps the structs; returns abandoned ones */
 int iso__engine_close_ranks(iso_engine *engine); /* the part of it that waits for the ranks' owners */
 int iso__rank_new(iso_engine *engine, int number, iso_rank **out, iso_error *err); /* closed, and in no table */
@@ -229,6 +239,9 @@ void iso__rank_free(iso_rank *rank); /* of NULL: nothing */
 /* Ends a rank, on its thread or, if that is gone, on any. 0, or 1 if it had to be abandoned. */
 int iso__rank_end(iso_rank *rank);
 int iso__rank_end_attached(iso_rank *rank); /* the same from inside: attached on entry, detached on return */
+/* The same for the process that is a rank's alone: attached on entry, and detached on return if it serves. */
+int iso__rank_open_whole(iso_rank *rank, iso_error *err);
+int iso__rank_end_whole(iso_rank *rank); /* detached on entry, attached on return; 1 if the script's threads go on */
 void iso__rank_leave(iso_rank *rank); /* a replaced rank's call ended after all: ends its interpreter, if it can */
 /* 0 if the rank serves, is this thread's and in no call; else ISO_ESTATE or ISO_ETHREAD. */
 int iso__rank_is_ours(const iso_rank *rank);
@@ -294,7 +307,25 @@ void iso__reload_end(iso_engine *engine); /* of an engine that is closing: waits
 int iso__reload_signal_start(iso_engine *engine, iso_error *err);
 void iso__reload_signal_stop(iso_engine *engine);
 
-/* functions.c: script_host.run */
+/* elsewhere.c: a rank whose calls run in a process of its own */
+int iso__elsewhere_open(iso_rank *rank, iso_error *err);
+void iso__elsewhere_close(iso_rank *rank);
+void iso__elsewhere_free(iso_rank *rank);
+/* Runs the call of a frame, fills its edits and its error. 0, or the negative code of why no call was made. */
+int iso__elsewhere_run(iso_rank *rank, iso__frame *frame, iso_str extra, int *code_out, int *outcome_out);
+
+/* children.c */
+void iso__children_kill(iso_engine *engine, iso_rank *rank); /* the process, if there is one: its calls end */
+void iso__children_stop(iso_engine *engine); /* ends every process, and the thread that looks after them */
+bool iso__children_are_ours(const iso_engine *engine); /* false in a process that the host has forked */
+void iso__children_free(iso_engine *engine);
+uint32_t iso__children_stats(const iso_rank *rank, int *pid_out); /* how often it was started again */
+
+/* functions.c: runs the host's function on a thread with no state attached; main's is, if it asks for that. `edits`
+ * is what it may record into, NULL for nothing; `call` is filled but for its state. */
+int iso__function_call(iso_rank *rank, const iso_function *function, iso_call *call, iso_edits *edits,
+                       const iso_value *argv, int argc, script_answer *answer, iso_error *err);
+/* script_host.run */
 int iso__function_run(void *rank, const iso_function *function, const iso_msg *msg, iso_edits *edits,
                       const iso_value *argv, int argc, script_answer *answer, iso_error *err);
 

@@ -89,16 +89,24 @@ iso__error_traceback(iso_error *err, iso_str text)
 }
 
 int
+iso__text_reserve(iso__text *text, size_t n)
+{
+    if (text->n + n + 1 <= text->capacity)
+        return 0;
+    size_t capacity = (text->n + n + 1) * 2;
+    char *grown = realloc(text->p, capacity);
+    if (grown == NULL)
+        return ISO_ENOMEM;
+    text->p = grown;
+    text->capacity = capacity;
+    return 0;
+}
+
+int
 iso__text_add(iso__text *text, const char *p, size_t n)
 {
-    if (text->n + n + 1 > text->capacity) {
-        size_t capacity = (text->n + n + 1) * 2;
-        char *grown = realloc(text->p, capacity);
-        if (grown == NULL)
-            return ISO_ENOMEM;
-        text->p = grown;
-        text->capacity = capacity;
-    }
+    if (iso__text_reserve(text, n) < 0)
+        return ISO_ENOMEM;
     if (n > 0)
         memcpy(text->p + text->n, p, n);
     text->n += n;

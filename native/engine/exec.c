@@ -137,6 +137,18 @@ finish_edits(iso_rank *rank, iso__frame *frame, int outcome, iso_result *out)
     out->dst_uri = iso__edits_uri(edits, ISO_EDIT_SET_DST_URI);
 }
 
+static inline void
+finish_call(iso_rank *rank, iso__frame *frame, int outcome, iso_result *out)
+{
+    out->outcome = outcome;
+    out->error = (iso_str){NULL, 0};
+    if (ISO__UNLIKELY(outcome != ISO_OUTCOME_RETURNED)) {
+        out->error = (iso_str){frame->error.p, frame->error.n};
+        iso__count(&rank->counters.failures[outcome], 1);
+    }
+    finish_edits(rank, frame, outcome, out);
+}
+
 static inline __attribute__((always_inline)) void
 run_call(iso_rank *rank, iso__frame *frame, iso_str extra, bool watched, iso_result *out)
 {
@@ -151,13 +163,7 @@ run_call(iso_rank *rank, iso__frame *frame, iso_str extra, bool watched, iso_res
     }
     if (ISO__UNLIKELY(watched))
         iso__watch_method_over(&rank->watch, rank->depth);
-    out->outcome = outcome;
-    out->error = (iso_str){NULL, 0};
-    if (ISO__UNLIKELY(outcome != ISO_OUTCOME_RETURNED)) {
-        out->error = (iso_str){frame->error.p, frame->error.n};
-        iso__count(&rank->counters.failures[outcome], 1);
-    }
-    finish_edits(rank, frame, outcome, out);
+    finish_call(rank, frame, outcome, out);
     if (ISO__UNLIKELY(rank->output_pending))
         iso__log_output_flush(rank);
 }
@@ -182,12 +188,55 @@ push_frame(iso_rank *rank, const char *method, const iso_msg *msg)
     return frame;
 }
 
-/* What a call may not pass by. */
-static void
+static inline void
+pop_frame(iso_rank *rank, bool watched)
+{
+    rank->depth--;
+    if (ISO__UNLIKELY(watched) && rank->depth > 0)
+        iso__watch_outer(&rank->watch);
+}
+
+/* What a call may not pass by. true: it is to run elsewhere. */
+static bool
 attend(iso_rank *rank)
 {
-    if ((atomic_load(&rank->attention) & ISO__ATTEND_MAIL) != 0 && rank->depth == 0)
+    uint32_t attention = atomic_load(&rank->attention);
+    if ((attention & ISO__ATTEND_MAIL) != 0 && rank->depth == 0)
         iso__mail_service(rank);
+    return (attention & ISO__ATTEND_ELSEWHERE) != 0;
+}
+
+static void
+end_sample(iso_rank *rank, uint64_t began, iso_result *out)
+{
+    uint64_t elapsed = iso__clock_ns(iso__clock_ticks() - began);
+    iso__stats_sample(rank, elapsed);
+    out->elapsed_ns = rank->sample_mask == 0 ? elapsed : 0;
+}
+
+/* The call of a rank whose script runs in another process. */
+static __attribute__((noinline)) int
+exec_elsewhere(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso_result *out)
+{
+    uint64_t calls = atomic_load_explicit(&rank->counters.calls, memory_order_relaxed);
+    bool sampled = ((calls + 1) & rank->sample_mask) == 0;
+    uint64_t began = sampled ? iso__clock_ticks() : 0;
+    if (rank->needs_main && rank->depth == 0)
+        rank->caller = iso__main_of_caller();
+    out->elapsed_ns = 0;
+    iso__frame *frame = push_frame(rank, method, msg);
+    atomic_store_explicit(&rank->counters.calls, calls + 1, memory_order_relaxed);
+    int outcome, code = iso__elsewhere_run(rank, frame, extra, &out->code, &outcome);
+    if (code == 0)
+        finish_call(rank, frame, outcome, out);
+    pop_frame(rank, rank->watched);
+    if (code != 0) {
+        iso__count(&rank->counters.calls, UINT64_MAX); /* it was none */
+        return refuse(rank, out, code);
+    }
+    if (sampled)
+        end_sample(rank, began, out);
+    return 0;
 }
 
 int
@@ -198,8 +247,8 @@ iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str 
     int code = may_call(rank);
     if (ISO__UNLIKELY(code != 0))
         return refuse(rank, out, code);
-    if (ISO__UNLIKELY(atomic_load_explicit(&rank->attention, memory_order_relaxed) != 0))
-        attend(rank);
+    if (ISO__UNLIKELY(atomic_load_explicit(&rank->attention, memory_order_relaxed) != 0) && attend(rank))
+        return exec_elsewhere(rank, method, msg, extra, out);
     uint64_t calls = atomic_load_explicit(&rank->counters.calls, memory_order_relaxed);
     bool sampled = ((calls + 1) & rank->sample_mask) == 0;
     bool watched = rank->watched; /* changes only between calls */
@@ -216,16 +265,11 @@ iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str 
         iso__rank_attach(rank);
     }
     run_call(rank, frame, extra, watched, out);
-    rank->depth--;
-    if (ISO__UNLIKELY(watched) && rank->depth > 0)
-        iso__watch_outer(&rank->watch);
+    pop_frame(rank, watched);
     if (detached)
         iso__rank_detach(rank);
-    if (ISO__UNLIKELY(sampled)) {
-        uint64_t elapsed = iso__clock_ns(iso__clock_ticks() - began);
-        iso__stats_sample(rank, elapsed);
-        out->elapsed_ns = rank->sample_mask == 0 ? elapsed : 0;
-    }
+    if (ISO__UNLIKELY(sampled))
+        end_sample(rank, began, out);
     return 0;
 }
 
@@ -237,7 +281,7 @@ iso_rank_begin(iso_rank *rank)
         return code;
     if (rank->attached)
         return ISO_ESTATE;
-    iso__rank_attach(rank);
+    iso__rank_hold(rank);
     return 0;
 }
 
@@ -248,6 +292,6 @@ iso_rank_end(iso_rank *rank)
         return ISO_ETHREAD;
     if (!rank->attached || rank->depth > 0)
         return ISO_ESTATE;
-    iso__rank_detach(rank);
+    iso__rank_let_go(rank);
     return 0;
 }

@@ -50,6 +50,16 @@ run_in_main(iso_rank *rank, const iso_function *function, const iso_call *call, 
     return result;
 }
 
+int
+iso__function_call(iso_rank *rank, const iso_function *function, iso_call *call, iso_edits *edits,
+                   const iso_value *argv, int argc, script_answer *answer, iso_error *err)
+{
+    struct iso_call_state state = {edits, answer};
+    call->state = &state;
+    return (function->flags & ISO_FUNCTION_PYTHON) != 0 ? run_in_main(rank, function, call, argv, argc, err)
+                                                        : function->function(call, argv, argc, function->user, err);
+}
+
 /* The rank is let go before main's GIL is waited for: a rank that kept its own meanwhile could deadlock. */
 int
 iso__function_run(void *owner, const iso_function *function, const iso_msg *msg, iso_edits *edits,
@@ -61,7 +71,6 @@ iso__function_run(void *owner, const iso_function *function, const iso_msg *msg,
                          "%s: host functions are called on the thread of the call, not on one of the "
                          "script's own",
                          function->name);
-    struct iso_call_state state = {edits, answer};
     iso_call call = {
         .rank = rank,
         .rank_number = rank->number,
@@ -69,18 +78,14 @@ iso__function_run(void *owner, const iso_function *function, const iso_msg *msg,
         .msg = msg,
         .edits = edits,
         .function = function->name,
-        .state = &state,
     };
     if ((function->flags & (ISO_FUNCTION_BLOCKING | ISO_FUNCTION_PYTHON)) == 0)
-        return function->function(&call, argv, argc, function->user, err);
+        return iso__function_call(rank, function, &call, edits, argv, argc, answer, err);
     /* While the rank is let go, a thread of the script may edit the message: the host gets what was so far. */
     iso_edits *so_far = edits != NULL && iso_edits_count(edits) > 0 ? iso_edits_copy(edits) : NULL;
     call.edits = so_far;
-    state.edits = NULL;
     iso__rank_detach(rank);
-    int result = (function->flags & ISO_FUNCTION_PYTHON) != 0
-                     ? run_in_main(rank, function, &call, argv, argc, err)
-                     : function->function(&call, argv, argc, function->user, err);
+    int result = iso__function_call(rank, function, &call, NULL, argv, argc, answer, err);
     iso__rank_attach(rank);
     iso_edits_free(so_far);
     return result;

@@ -154,7 +154,7 @@ static void
 drain(iso__lane *lane, iso_rank *rank, iso_task *task)
 {
     iso__queue *queue = queue_of(lane);
-    iso__rank_attach(rank);
+    iso__rank_hold(rank);
     do {
         if (task->flags & ISO_SUBMIT_FORGET) {
             run_forgotten(lane, rank, task);
@@ -164,7 +164,7 @@ drain(iso__lane *lane, iso_rank *rank, iso_task *task)
             iso__task_drop(task);
         }
         if (is_replaced(rank)) {
-            iso__rank_detach(rank);
+            iso__rank_let_go(rank);
             return;
         }
         if (atomic_load_explicit(&queue->closing, memory_order_relaxed) ||
@@ -173,7 +173,7 @@ drain(iso__lane *lane, iso_rank *rank, iso_task *task)
         task = next_task(lane);
     } while (task != NULL);
     give_spent(lane);
-    iso__rank_detach(rank);
+    iso__rank_let_go(rank);
 }
 
 static void

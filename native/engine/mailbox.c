@@ -76,6 +76,10 @@ take_letters(iso_rank *rank)
 static void
 look(iso_rank *rank, iso__letter *letter)
 {
+    if (rank->elsewhere != NULL) {
+        iso__elsewhere_letter(rank, ISO__LETTER_LOOK, letter);
+        return;
+    }
     PyObject *function = iso__rank_rule(rank, "look");
     PyObject *result = function != NULL ? PyObject_CallFunction(function, "ss#O", letter->what.p,
                                                                 letter->argument.p != NULL ? letter->argument.p : "",
@@ -102,7 +106,7 @@ iso__mail_service(iso_rank *rank)
     if (letter == NULL)
         return;
     if (!attached)
-        iso__rank_attach(rank);
+        iso__rank_hold(rank);
     while (letter != NULL) {
         iso__letter *next = letter->next;
         letter->work(rank, letter);
@@ -112,7 +116,20 @@ iso__mail_service(iso_rank *rank)
     if (rank->output_pending)
         iso__log_output_flush(rank);
     if (!attached)
-        iso__rank_detach(rank);
+        iso__rank_let_go(rank);
+}
+
+void
+iso__letter_do(iso_rank *rank, int kind, iso__letter *letter)
+{
+    iso__rank_attach(rank);
+    if (kind == ISO__LETTER_LOOK)
+        look(rank, letter);
+    else
+        iso__reload_by_letter(rank, letter);
+    if (rank->output_pending)
+        iso__log_output_flush(rank);
+    iso__rank_detach(rank);
 }
 
 void

@@ -16,6 +16,15 @@ typedef struct iso__letter {
     uint64_t round;                   /* of a reload */
 } iso__letter;
 
+enum iso__letter_kind { ISO__LETTER_LOOK, ISO__LETTER_RELOAD };
+
+/* What the process of a rank does with a letter that the engine got: detached. */
+void iso__letter_do(iso_rank *rank, int kind, iso__letter *letter);
+/* elsewhere.c: has the rank's process do it. Sets code, err and answer. */
+void iso__elsewhere_letter(iso_rank *rank, int kind, iso__letter *letter);
+/* reload.c: a letter's work */
+void iso__reload_by_letter(iso_rank *rank, iso__letter *letter);
+
 iso__letter *iso__letter_new(void (*work)(iso_rank *rank, iso__letter *letter)); /* NULL: no memory */
 /* Hands it over; on the rank's own thread it is done at once. */
 void iso__letter_send(iso_rank *rank, iso__letter *letter);

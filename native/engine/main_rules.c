@@ -130,6 +130,52 @@ iso__main_rules_check(iso_error *err)
     return 0;
 }
 
+/* A list of str as a NULL-terminated array with its texts behind it. NULL with an error set. */
+static char **
+pack_texts(PyObject *list)
+{
+    Py_ssize_t count = PyList_Check(list) ? PyList_GET_SIZE(list) : 0, n;
+    size_t room = (size_t)(count + 1) * sizeof(char *);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (PyUnicode_AsUTF8AndSize(PyList_GET_ITEM(list, i), &n) == NULL)
+            return NULL;
+        room += (size_t)n + 1;
+    }
+    char **packed = calloc(1, room);
+    if (packed == NULL)
+        return (char **)PyErr_NoMemory();
+    char *at = (char *)(packed + count + 1);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        packed[i] = strcpy(at, PyUnicode_AsUTF8(PyList_GET_ITEM(list, i)));
+        at += strlen(at) + 1;
+    }
+    return packed;
+}
+
+typedef struct command {
+    char **texts;
+    iso_error *err;
+} command;
+
+static int
+find_command(void *argument)
+{
+    command *wanted = argument;
+    PyObject *list = call_rule("child_command", NULL, NULL, NULL);
+    wanted->texts = list != NULL ? pack_texts(list) : NULL;
+    Py_XDECREF(list);
+    return wanted->texts != NULL ? 0 : fail_python(wanted->err, ISO_EINTERP, "the program of a process is not known");
+}
+
+int
+iso__main_command(char ***out, iso_error *err)
+{
+    command wanted = {NULL, err};
+    int failed = iso__runtime_main(find_command, &wanted);
+    *out = wanted.texts;
+    return failed;
+}
+
 void
 iso__main_load_extension(const char *name, const char *origin, char *failed_out, size_t size)
 {

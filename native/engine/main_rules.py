@@ -65,6 +65,20 @@ def load_extension(name, origin):
         return _loaded.get((name, origin), (None, None))[1]
 
 
+_python_host = False
+
+
+def child_command():
+    """The Python that runs here, and the options that make another one like it."""
+    if not sys.executable:
+        raise RuntimeError("sys.executable is empty: set python_executable")
+    if not _python_host:
+        return [sys.executable, "-I", "-X", "utf8"]  # as pyconfig.c starts that of a C host
+    import subprocess
+
+    return [sys.executable, *subprocess._args_from_interpreter_flags()]
+
+
 def tracing():
     """Whether tracemalloc traces: with ranks it crashes 3.12 and 3.14 (gh-134604, gh-144172)."""
     module = sys.modules.get("_tracemalloc")
@@ -80,6 +94,8 @@ def adopt_host():
     """What a Python host must do, or not do, while it has ranks."""
     import atexit
 
+    global _python_host
+    _python_host = True
     atexit.register(leave)
     guard_tracemalloc()
     remember_exit()

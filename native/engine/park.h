@@ -38,6 +38,20 @@ iso__futex_wake(_Atomic uint32_t *word, int threads)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, threads, NULL, NULL, 0);
 }
 
+/* The same for a word that lies in memory of several processes. */
+static inline void
+iso__futex_wait_shared(_Atomic uint32_t *word, uint32_t value, int64_t timeout_ns)
+{
+    struct timespec limit = {timeout_ns / 1000000000, timeout_ns % 1000000000};
+    syscall(SYS_futex, word, FUTEX_WAIT, value, timeout_ns < 0 ? NULL : &limit, NULL, 0);
+}
+
+static inline void
+iso__futex_wake_shared(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
 /* A bell is an eventfd that does not block: readable from a ring until it is cleared. */
 static inline void
 iso__bell_ring(int fd)

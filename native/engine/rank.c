@@ -158,6 +158,10 @@ start_inside(iso_rank *rank, iso_error *err)
 static int
 start(iso_rank *rank, iso_error *err)
 {
+    if (rank->settings.isolation == ISO_ISOLATION_PROCESS) {
+        int code = iso__mail_open(rank, err);
+        return code ? code : iso__elsewhere_open(rank, err);
+    }
     if (iso__stack_left() < STACK_LEAST)
         return iso__fail(err, ISO_EINVAL,
                          "rank %d: this thread has %zu KiB of stack left, it needs %u: set a larger "
@@ -281,7 +285,8 @@ threads_remain(iso_rank *rank, uint64_t end_ns)
         names = call_logged(rank, stop, grace, "waiting for the script's threads failed");
     PyErr_Clear();
     Py_XDECREF(grace);
-    int count = await_threads(rank, end_ns);
+    /* In a process of its own those that threading does not know, and daemon threads, may go on. */
+    int count = !rank->whole ? await_threads(rank, end_ns) : names != NULL ? (int)PyObject_Size(names) : 0;
     if (iso__rank_in_main(rank) && names != NULL && PyObject_IsTrue(names) == 1)
         log_threads_left(rank, names);
     if (count > 0) {
@@ -334,7 +339,7 @@ wind_up(iso_rank *rank)
     if (rank->output_pending)
         iso__log_output_flush(rank);
     drop_objects(rank);
-    return await_threads(rank, end_ns) > 0;
+    return !rank->whole && await_threads(rank, end_ns) > 0;
 }
 
 /* Ends the interpreter; attached on entry, detached on return. 1 if it had to be abandoned. */
@@ -352,6 +357,32 @@ iso__rank_end_attached(iso_rank *rank)
     return 0;
 }
 
+/* ---- a process of its own: the main interpreter is the rank's, and is there before and after it */
+
+int
+iso__rank_open_whole(iso_rank *rank, iso_error *err)
+{
+    rank->whole = true;
+    rank->py = PyThreadState_Get();
+    rank->attached = true;
+    atomic_store(&rank->thread, iso__this_thread());
+    int failed = start_inside(rank, err);
+    if (failed)
+        return failed;
+    atomic_store(&rank->state, ISO__RANK_SERVING);
+    iso__rank_detach(rank);
+    return 0;
+}
+
+int
+iso__rank_end_whole(iso_rank *rank)
+{
+    atomic_store(&rank->state, ISO__RANK_CLOSING);
+    iso__rank_attach(rank);
+    iso__watch_leave(rank);
+    return wind_up(rank);
+}
+
 int
 iso__rank_end(iso_rank *rank)
 {
@@ -360,6 +391,13 @@ iso__rank_end(iso_rank *rank)
     atomic_store(&rank->state, ISO__RANK_CLOSING);
     atomic_store(&rank->opened_ns, 0);
     iso__mail_refuse(rank);
+    if (rank->elsewhere != NULL) {
+        rank->attached = false;
+        iso__elsewhere_close(rank);
+        iso__main_of_rank_drop(rank);
+        set_state(rank, ISO__RANK_CLOSED);
+        return 0;
+    }
     if (!rank->attached)
         iso__rank_attach(rank);
     if (iso__rank_end_attached(rank))

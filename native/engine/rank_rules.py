@@ -230,13 +230,14 @@ def repair_builtins():
 
 
 def install():
-    if sys.version_info < (3, 13):
-        sys.meta_path.insert(0, BlockedFinder)
-    guard_extensions()
+    if not settings["process"]:  # which has an interpreter like any other program
+        if sys.version_info < (3, 13):
+            sys.meta_path.insert(0, BlockedFinder)
+        guard_extensions()
+        repair_builtins()
+        if not settings["allow_daemon_threads"]:
+            refuse_daemon_threads()
     sys.meta_path.insert(0, PatchFinder)
-    repair_builtins()
-    if not settings["allow_daemon_threads"]:
-        refuse_daemon_threads()
     sys.stdout = sys.__stdout__ = LogStream(1, "<stdout>")
     sys.stderr = sys.__stderr__ = LogStream(2, "<stderr>")
     sys.stdin = sys.__stdin__ = None
@@ -350,7 +351,12 @@ def summary(error):
 
 def script_threads():
     me = threading.get_ident()
-    return [t for t in threading.enumerate() if t.ident != me and t is not threading.main_thread()]
+    daemons = not settings["process"]  # there they end with the process
+    return [
+        t
+        for t in threading.enumerate()
+        if t.ident != me and t is not threading.main_thread() and (daemons or not t.daemon)
+    ]
 
 
 def stop_threads(grace):

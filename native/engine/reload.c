@@ -45,16 +45,16 @@ take_over(iso_rank *rank, PyObject *handler, PyObject *change)
     if (done == NULL)
         iso__failure_start(rank, NULL, ISO_EINTERNAL, "reload: what the old code left could not be ended");
     Py_XDECREF(done);
-    atomic_fetch_add(&rank->reloads, 1);
 }
 
 static void
 tell(iso_rank *rank)
 {
     iso__log(rank->engine, ISO_LOG_INFO, rank->number, "reloaded");
-    iso__rank_detach(rank);
+    atomic_fetch_add(&rank->reloads, 1);
+    iso__rank_let_go(rank); /* as isoexec.h promises */
     iso__event(rank->engine, ISO_EVENT_RELOADED, rank->number);
-    iso__rank_attach(rank);
+    iso__rank_hold(rank);
 }
 
 static int
@@ -73,21 +73,24 @@ reload_here(iso_rank *rank, iso_error *err)
             iso__failure_start(rank, NULL, ISO_EINTERNAL, "reload: the old modules could not be put back");
     }
     Py_DECREF(change);
-    if (!failed)
-        tell(rank);
     return failed;
 }
 
 /* A letter's work. One that comes late may find that its reload has failed in another rank. */
-static void
-reload_by_letter(iso_rank *rank, iso__letter *letter)
+void
+iso__reload_by_letter(iso_rank *rank, iso__letter *letter)
 {
     _Atomic uint64_t *failed = &rank->engine->reload_failed;
     if (atomic_load(failed) >= letter->round) {
         letter->code = iso__fail(&letter->err, ISO_ESTATE, "rank %d: the reload failed in another rank", rank->number);
         return;
     }
-    letter->code = reload_here(rank, &letter->err);
+    if (rank->elsewhere != NULL)
+        iso__elsewhere_letter(rank, ISO__LETTER_RELOAD, letter);
+    else
+        letter->code = reload_here(rank, &letter->err);
+    if (letter->code == 0 && !rank->whole) /* else the engine's side does */
+        tell(rank);
     uint64_t last = atomic_load(failed);
     while (letter->code != 0 && last < letter->round && !atomic_compare_exchange_weak(failed, &last, letter->round))
         ;
@@ -115,7 +118,7 @@ reload_rank(iso_engine *engine, iso_rank *rank, uint64_t end_ns, iso_error *err)
     int code = wait_until_open(engine, rank, end_ns);
     if (code != 0 || atomic_load(&rank->state) != ISO__RANK_SERVING || atomic_load(&rank->thread_gone))
         return code;
-    iso__letter *letter = iso__letter_new(reload_by_letter);
+    iso__letter *letter = iso__letter_new(iso__reload_by_letter);
     if (letter == NULL)
         return iso__fail(err, ISO_ENOMEM, "no memory to reload rank %d", rank->number);
     letter->round = engine->reload_round;

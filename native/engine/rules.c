@@ -199,11 +199,11 @@ presets(iso_rank *rank)
     int failed = names == NULL;
     for (PyMethodDef *def = rank_functions; !failed && def->ml_name != NULL; def++)
         failed = add(names, def->ml_name, PyCFunction_New(def, self));
-    failed =
-        failed || add(names, "number", PyLong_FromLong(rank->number)) ||
-        add(names, "settings",
-            Py_BuildValue("{s:i,s:i,s:d}", "allow_daemon_threads", settings->allow_daemon_threads, "recursion_limit",
-                          settings->recursion_limit, "switch_interval", (double)settings->switch_interval / 1e9));
+    failed = failed || add(names, "number", PyLong_FromLong(rank->number)) ||
+             add(names, "settings",
+                 Py_BuildValue("{s:i,s:i,s:i,s:d}", "process", rank->whole, "allow_daemon_threads",
+                               settings->allow_daemon_threads, "recursion_limit", settings->recursion_limit,
+                               "switch_interval", (double)settings->switch_interval / 1e9));
     Py_XDECREF(self);
     if (failed)
         Py_CLEAR(names);

@@ -27,6 +27,25 @@ iso__rank_detach(iso_rank *rank)
     PyEval_SaveThread();
 }
 
+/* The same for a burst of calls: of a rank that runs elsewhere there is nothing to attach. */
+static inline void
+iso__rank_hold(iso_rank *rank)
+{
+    if (rank->elsewhere != NULL)
+        rank->attached = true;
+    else
+        iso__rank_attach(rank);
+}
+
+static inline void
+iso__rank_let_go(iso_rank *rank)
+{
+    if (rank->elsewhere != NULL)
+        rank->attached = false;
+    else
+        iso__rank_detach(rank);
+}
+
 /* ---- the main interpreter */
 
 /* Attaches a throw-away state of the main interpreter to a thread that has none attached. */

@@ -80,7 +80,7 @@ iso_engine_stats(const iso_engine *engine, int number, iso_rank_stats *out)
     out->blocks = atomic_load(&rank->blocks);
     out->isolation = rank->settings.isolation;
     out->stuck = atomic_load(&rank->watch.stuck);
-    out->restarts = rank->restarts;
+    out->restarts = rank->restarts + iso__children_stats(rank, &out->pid);
     out->reloads = atomic_load(&rank->reloads);
     for (size_t i = 0; i < ISO_HISTOGRAM_BUCKETS; i++)
         out->sampled += out->histogram[i] = READ(histogram[i]);

@@ -387,7 +387,8 @@ iso__watch_enter(iso_rank *rank, iso_error *err)
     watch->rank = rank;
     watch->soft = ticks_of(rank->settings.soft_deadline);
     watch->hard = ticks_of(rank->settings.deadline);
-    watch->grace = ticks_of(rank->settings.grace);
+    /* A process of its own is not told that it is stuck, but killed from outside (children.c). */
+    watch->grace = rank->whole ? UINT64_MAX / 4 : ticks_of(rank->settings.grace);
     pthread_mutex_lock(&dog->lock);
     int failed = dog->running ? 0 : start_thread(dog);
     if (!failed) {

@@ -217,12 +217,12 @@ engine_stats(ext_engine *self, PyObject *number)
     if (outcomes == NULL) {
         return NULL;
     }
-    return Py_BuildValue("(iNNKNKKKIIIIKy#)", stats.number, PyBool_FromLong(stats.open), PyBool_FromLong(stats.stuck),
+    return Py_BuildValue("(iNNKNKKKIIIIiKy#)", stats.number, PyBool_FromLong(stats.open), PyBool_FromLong(stats.stuck),
                          (unsigned long long)stats.calls, outcomes, (unsigned long long)stats.edits,
                          (unsigned long long)stats.log_lines, (unsigned long long)stats.opened_ns,
                          (unsigned)stats.waiting, (unsigned)stats.blocks, (unsigned)stats.restarts,
-                         (unsigned)stats.reloads, (unsigned long long)stats.sampled, (const char *)stats.histogram,
-                         (Py_ssize_t)sizeof stats.histogram);
+                         (unsigned)stats.reloads, stats.pid, (unsigned long long)stats.sampled,
+                         (const char *)stats.histogram, (Py_ssize_t)sizeof stats.histogram);
 }
 
 /* For a host in C that uses the same engine: (engine, log). Both are borrowed: good until close(). */

@@ -8,34 +8,14 @@
 #include "script/sipmsg.h"
 #include "script/text.h"
 
-#define MAX_ARGUMENTS 16
-
 /* The arguments of one call; the octets are borrowed from the objects or from the owners. */
 typedef struct argument_list {
-    iso_value values[MAX_ARGUMENTS];
-    script_text texts[MAX_ARGUMENTS];
+    iso_value values[SCRIPT_MAX_ARGUMENTS];
+    script_text texts[SCRIPT_MAX_ARGUMENTS];
     int count;
 } argument_list;
 
 /* ---- signatures ---- */
-
-/* The letter of parameter i (from 0), or 0 if the signature has no such parameter. */
-static char
-parameter(const char *signature, int i, bool *optional_out)
-{
-    *optional_out = false;
-    for (; *signature != '\0'; signature++) {
-        if (*signature == '|') {
-            *optional_out = true;
-        } else if (*signature == '*') {
-            *optional_out = true;
-            return 'v';
-        } else if (i-- == 0) {
-            return *signature;
-        }
-    }
-    return 0;
-}
 
 /* 0, or -1 with RuntimeError. */
 static int
@@ -43,10 +23,10 @@ check_count(const char *function, const char *signature, int given)
 {
     bool optional;
     int least = 0;
-    while (parameter(signature, least, &optional) != 0 && !optional)
+    while (script_parameter(signature, least, &optional) != 0 && !optional)
         least++;
     int most = least;
-    while (most < MAX_ARGUMENTS && parameter(signature, most, &optional) != 0)
+    while (most < SCRIPT_MAX_ARGUMENTS && script_parameter(signature, most, &optional) != 0)
         most++;
     if (given >= least && given <= most)
         return 0;
@@ -129,7 +109,7 @@ arguments_take(argument_list *arguments, const char *function, const char *signa
         return -1;
     for (int i = 0; i < count; i++) {
         bool optional;
-        char letter = parameter(signature, i, &optional);
+        char letter = script_parameter(signature, i, &optional);
         arguments->texts[i].owner = NULL;
         arguments->count = i + 1;
         if (take(function, i + 1, letter, optional, args[i], &arguments->values[i], &arguments->texts[i]) < 0)
@@ -291,9 +271,9 @@ script_call_function(PyObject *object, PyObject *const *args, Py_ssize_t count)
     script_msg *target = target_of(self, "call_function");
     if (target == NULL)
         return NULL;
-    if (count < 1 || count > 1 + MAX_ARGUMENTS) {
+    if (count < 1 || count > 1 + SCRIPT_MAX_ARGUMENTS) {
         PyErr_Format(PyExc_RuntimeError, "call_function() should have from 1 to %d arguments: a name and what it takes",
-                     1 + MAX_ARGUMENTS);
+                     1 + SCRIPT_MAX_ARGUMENTS);
         return NULL;
     }
     if (!PyUnicode_Check(args[0])) {

@@ -11,6 +11,8 @@
 #endif
 #include <Python.h>
 
+#include <stdbool.h>
+
 #include "isoexec.h"
 #include "sip/sip.h"
 #include "sip/start_line.h"
@@ -20,6 +22,13 @@ typedef struct script_answer {
     char *p;
     size_t n;
 } script_answer;
+
+#define SCRIPT_MAX_ARGUMENTS 16 /* of a host function */
+
+/* signature.c: the letter of parameter i (from 0), or 0 if the signature has no such parameter. */
+char script_parameter(const char *signature, int i, bool *optional_out);
+/* Whether values that a script is said to have given are as many as the signature takes, and of its kinds. */
+bool script_signature_allows(const char *signature, const iso_value *argv, int argc);
 
 /* What the engine gives to the script's side. Owned by the rank, outlives the module's use. In the
  * main interpreter of a Python host there is none: logs go to sys.stderr, call_function raises. */

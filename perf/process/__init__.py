@@ -1,0 +1,1 @@
+"""A process rank against a pipe to a process."""
