@@ -50,7 +50,7 @@ iso__shot_raise(iso__watch *watch)
         return;
     watch->fired = true;
     watch->last_shot = now;
-    PyThreadState_SetAsyncExc(rank->py->thread_id, watch->exception);
+    iso__rank_set_async(rank, watch->exception);
 }
 
 static void

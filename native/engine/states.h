@@ -27,6 +27,9 @@ iso__rank_detach(iso_rank *rank)
     PyEval_SaveThread();
 }
 
+/* The asynchronous exception of the rank's own state, NULL for none. Under its GIL. */
+void iso__rank_set_async(iso_rank *rank, PyObject *exception);
+
 /* ---- the main interpreter */
 
 /* Attaches a throw-away state of the main interpreter to a thread that has none attached. */
