@@ -41,7 +41,7 @@ handles(const PyThreadState *state, PyObject *type)
 void
 iso__shot_raise(iso__watch *watch)
 {
-    const iso_rank *rank = watch->rank;
+    iso_rank *rank = watch->rank;
     uint64_t now = iso__clock_ticks();
     if (watch->shielded || rank->py->async_exc != NULL)
         return;
