@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "engine/settings.h"
+#include "engine/states.h"
 
 #define RANK_STACK (8u << 20) /* CPython's measure of recursion fits this (docs/limits.md) */
 #define SLICE_NS 1000000000   /* how long a submitter sleeps before it looks again by itself */
@@ -180,8 +181,11 @@ push(iso__queue *queue, iso__ring *ring, iso_task *task)
         if (reject)
             return ISO_EOVERLOAD;
         spin.most = queue->pool->spin_us;
+        iso_rank *held = iso__main_let_go();
         if (spun || !iso__spin_until(&spin, has_room, ring))
             sleep_for_room(queue, ring);
+        if (held != NULL)
+            iso__rank_attach(held);
         spun = true; /* once: thousands may wait here */
     }
     return ISO_ESTATE;
