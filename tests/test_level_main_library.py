@@ -218,7 +218,13 @@ def test_what_is_written_goes_to_the_log(
 
 CIRCLES = {
     "pack/__init__.py": "from . import first\n",
-    "pack/first.py": "import pack.second as other\nfrom . import second\n\ndef one():\n    return 1\n",
+    "pack/first.py": """
+        import pack.second as other
+        from . import second
+
+        def one():
+            return 1
+    """,
     "pack/second.py": "import pack.first as other\nfrom pack import first\n\nTWO = 2\n",
     "pool.py": """
         from concurrent.futures import ThreadPoolExecutor

@@ -1,16 +1,15 @@
 """A rank with isolation main: own modules that share the host's interpreter and are kept apart.
 
 Compiled into libisoexec and run after main_library.py, whose names it finds, as those of
-rank_rules.py (`number`, `log`, `look_globals`, `look_tables`). The rank's modules are in `table`, not in
-sys.modules. Their `__builtins__` is a dict of the rank, whose `__import__` looks into the table
-first and whose print writes to the rank's log. Nothing of the host's interpreter is replaced. What
-libraries of site-packages import is the host's; docs/isolation.md says what that means.
+rank_rules.py (`number`, `log`, `look_globals`, `look_tables`). The rank's modules are in `table`,
+not in sys.modules. Their `__builtins__` is a dict of the rank, whose `__import__` looks into the
+table first and whose print writes to the rank's log. Nothing of the host's interpreter is replaced.
+What libraries of site-packages import is the host's; docs/isolation.md says what that means.
 """
 
 import builtins as host_builtins
 import importlib
 import sys
-import threading
 import time
 import types
 from importlib import _bootstrap, util

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const floor_case_names[FLOOR_CASE_COUNT] = {"batch", "attach", "reads",
-                                                         "extra", "exception", "main"};
+const char *const floor_case_names[FLOOR_CASE_COUNT] = {"batch", "attach", "reads", "extra", "exception", "main"};
 
 static const char octets[FLOOR_BUFFER] = FLOOR_MESSAGE;
 
