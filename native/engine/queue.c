@@ -80,8 +80,9 @@ iso__lane_start(iso__lane *lane, void *(*run)(void *lane), iso_error *err)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     lane->has_thread = failed == 0;
-    if (failed)
-        lane->status = iso__fail(err, ISO_EINTERP, "rank %d: no thread: %s", lane->rank->number, strerror(failed));
+    if (failed == 0)
+        return 0; /* status is the thread's now */
+    lane->status = iso__fail(err, ISO_EINTERP, "rank %d: no thread: %s", lane->rank->number, strerror(failed));
     return lane->status;
 }
 

@@ -188,7 +188,11 @@ test_a_stuck_inline_rank(void)
 {
     iso_rank_stats stats;
     start(1, ISO_CHANNEL_INLINE, DEADLINE_NS, GRACE_NS);
-    expect_on(own, "sleeps", "0.6", ISO_OUTCOME_RETURNED);
+    /* Whether the exception still meets the method as sleep() ends differs: it does on 3.12.1, not on 3.13.0. */
+    int outcome = exec_on(own, "sleeps", "0.6").outcome;
+    CHECK(outcome == ISO_OUTCOME_RETURNED || outcome == ISO_OUTCOME_DEADLINE);
+    for (int i = 0; i < 50; i++)
+        CHECK_INT(exec_on(own, "one", NULL).code, 1);
     CHECK(reaches(&events[ISO_EVENT_FREED], 1));
     CHECK_INT(atomic_load(&events[ISO_EVENT_STUCK]), 1);
     CHECK_INT(iso_engine_stats(engine, 1, &stats), 0);
