@@ -215,17 +215,17 @@ def test_exit_functions_run_at_the_ranks_end(write: Write) -> None:
 def test_objects_that_outlive_their_rank_find_none(write: Write) -> None:
     methods = """
     def leave(self, msg):
-        import builtins
-        builtins.left_behind = (self, msg, print, sys.stderr)
+        import string
+        string.left_behind = (self, msg, print, sys.stderr)
         return 1
     """
     script = write({"handler.py": handler(methods, "import sys\n")})
     with Host(script, 1, isolation="main") as host:
         assert host.call("leave").code == 1
-    import builtins
+    import string
 
-    _, msg, speak, stream = builtins.left_behind  # type: ignore[attr-defined]
-    del builtins.left_behind  # type: ignore[attr-defined]
+    _, msg, speak, stream = string.left_behind  # type: ignore[attr-defined]
+    del string.left_behind  # type: ignore[attr-defined]
     speak("nobody hears this")
     stream.write("nor this\n")
     assert msg.getHeader("Call-ID") == "test@192.0.2.1"

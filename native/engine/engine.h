@@ -246,6 +246,9 @@ void iso__rank_leave(iso_rank *rank); /* a replaced rank's call ended after all:
 /* 0 if the rank serves, is this thread's and in no call; else ISO_ESTATE or ISO_ETHREAD. */
 int iso__rank_is_ours(const iso_rank *rank);
 void iso__rank_abandon(iso_rank *rank);
+/* Before this thread waits for a rank: ranks in the main interpreter share a GIL, and one that keeps it can wait
+ * for ever. The rank that was let go and is to be attached after the wait, or NULL. */
+iso_rank *iso__main_let_go(void);
 size_t iso__stack_left(void);
 
 /* rules.c: in the rank, attached */

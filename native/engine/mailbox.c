@@ -187,8 +187,8 @@ iso__letter_send(iso_rank *rank, iso__letter *letter)
         iso__mail_service(rank);
 }
 
-int
-iso__letter_wait(iso_rank *rank, iso__letter *letter, uint64_t end_ns)
+static int
+letter_wait(iso_rank *rank, iso__letter *letter, uint64_t end_ns)
 {
     while (!atomic_load(&letter->done)) {
         uint64_t now = iso__clock_monotonic_ns();
@@ -199,6 +199,16 @@ iso__letter_wait(iso_rank *rank, iso__letter *letter, uint64_t end_ns)
         iso__futex_wait(&letter->done, 0, (int64_t)(end_ns - now < SLICE_NS ? end_ns - now : SLICE_NS));
     }
     return 0;
+}
+
+int
+iso__letter_wait(iso_rank *rank, iso__letter *letter, uint64_t end_ns)
+{
+    iso_rank *held = iso__main_let_go();
+    int code = letter_wait(rank, letter, end_ns);
+    if (held != NULL)
+        iso__rank_attach(held);
+    return code;
 }
 
 static int64_t

@@ -1,55 +1,39 @@
 """A rank with isolation main: own modules that share the host's interpreter and are kept apart.
 
-Compiled into libisoexec and run after rank_rules.py, whose names it finds (`number`, `log`,
-`LogStream`, `patch_logging`, `look_globals`). The rank's modules are in `table`, not in
-sys.modules. Their `__builtins__` is a dict of the rank, whose `__import__` looks into the table
-first and whose print writes to the rank's log. Nothing of the host's interpreter is replaced. What
-libraries of site-packages import is the host's; docs/isolation.md says what that means.
+Compiled into libisoexec and run after main_library.py, whose names it finds, as those of
+rank_rules.py (`number`, `log`, `look_globals`, `look_tables`). The rank's modules are in `table`,
+not in sys.modules. Their `__builtins__` is a dict of the rank, whose `__import__` looks into the
+table first and whose print writes to the rank's log. Nothing of the host's interpreter is replaced.
+What libraries of site-packages import is the host's; docs/isolation.md says what that means.
 """
 
 import builtins as host_builtins
-import collections
 import importlib
 import sys
-import threading
 import time
 import types
-from importlib import util
+from importlib import _bootstrap, util
 
-# Modules of the standard library that a rank has a copy of, so that what they write or look up is
-# the rank's: logging has handlers, traceback writes to sys.stderr, dataclasses looks for the module
-# of a class in sys.modules.
-COPIED = frozenset(("logging", "traceback", "dataclasses"))
-
-table = {}
 own = None  # the rank's OwnModules
-lock = threading.RLock()  # one import of the rank at a time: threads of the script import too
-foreign = set()  # names of modules that are not own
-
-
-class View(types.ModuleType):
-    """A module of the host with some names of the rank's own; what is set on it stays here."""
-
-    def __init__(self, host, **names):
-        super().__init__(host.__name__, host.__doc__)
-        self.__dict__.update(names, __host__=host)
-
-    def __getattr__(self, name):
-        return getattr(self.__dict__["__host__"], name)
-
-    def __dir__(self):
-        return sorted({*dir(self.__dict__["__host__"]), *self.__dict__})
+foreign = set()  # names that the host's import has found
 
 
 def missing(name):
     return ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-def place(name, module):
-    """A submodule is an attribute of its package from its start: imports may go in circles."""
+def lock_name(name):
+    """For importlib's locks, which notice a deadlock of two imports in a circle. The names of two
+    ranks differ."""
+    return f"{name} of isoexec's table {id(table)}"
+
+
+def place(name):
+    """What `import a.b as c` expects of a: b, also while b still loads."""
     package, _, child = name.rpartition(".")
-    if package in table and not isinstance(table[package], View):
-        setattr(table[package], child, module)
+    parent = table.get(package)
+    if parent is not None and not isinstance(parent, View) and not hasattr(parent, child):
+        setattr(parent, child, table[name])
 
 
 def find_spec(name):
@@ -74,27 +58,40 @@ def find_spec(name):
     return spec if all(map(own.is_own_file, spec.submodule_search_locations)) else None
 
 
+def load(name):
+    """Under the lock of the name: into the table, unless the module is the host's."""
+    if name in table:
+        return
+    if name in MADE:
+        table[name] = MADE[name]()
+        return
+    spec = find_spec(name)
+    if spec is None or name in table:  # a package may load its module while it is asked for
+        return
+    spec._initializing = True  # others wait, and errors say "partially initialized"
+    try:
+        module = own.execute(spec, without(*COPIED[name]) if COPIED.get(name) else None)
+    finally:
+        spec._initializing = False
+    place(name)
+    if name in COPIED:
+        patch_copy(module)
+
+
 def find(name):
     """The module of the rank of this name, loaded if need be; None: it is the host's."""
+    if name in foreign:
+        return None
     module = table.get(name)
-    if module is not None:
-        return module
-    with lock:
-        if name in foreign:
-            return None
+    if module is None:
         if name in table:
-            if table[name] is None:
-                raise missing(name)
-            return table[name]
-        spec = find_spec(name)
-        if spec is None:
-            foreign.add(name)
-            return None
-        own.execute(spec)
-        place(name, table[name])
-        if name == "logging":
-            patch_logging(table[name])
-        return table[name]
+            raise missing(name)
+        with _bootstrap._ModuleLockManager(lock_name(name)):
+            load(name)
+        return table.get(name)
+    if getattr(getattr(module, "__spec__", None), "_initializing", False):
+        _bootstrap._lock_unlock_module(lock_name(name))  # another thread loads it
+    return module
 
 
 def absolute(name, names, level):
@@ -117,29 +114,39 @@ def import_from(module, name, wanted):
         child = f"{name}.{item}"
         if hasattr(module, item):
             continue
-        if child in table:
-            place(child, table[child])
-            continue
         try:
-            find(child)
+            if find(child) is not None:
+                place(child)
         except ModuleNotFoundError as error:
             if error.name != child:
                 raise
 
 
+def host_import(name, *rest):
+    found = host_builtins.__import__(name, *rest)
+    foreign.add(name)  # found, not only asked for: a file may be there later
+    return found
+
+
 def rank_import(name, globals=None, locals=None, fromlist=(), level=0):
     """`__import__` of own modules."""
     full = absolute(name, globals, level)
+    if full == "os" and (globals or {}).get("__name__") == "logging":
+        return os_without_fork_hooks()
     module = find(full)
+    top = full.partition(".")[0]
     if module is None:
         if level:
             raise missing(full)
-        found = host_builtins.__import__(name, globals, locals, fromlist, 0)
-        return found if fromlist else table.get(name.partition(".")[0], found)
+        found = host_import(name, globals, locals, fromlist, 0)
+        return found if fromlist else table.get(top, found)
     if fromlist:
         import_from(module, full, fromlist)
         return table[full]
-    return table[full.partition(".")[0]]
+    while "." in full:
+        place(full)
+        full = full.rpartition(".")[0]
+    return table[top]
 
 
 def import_module(name, package=None):
@@ -149,14 +156,11 @@ def import_module(name, package=None):
             raise TypeError(f"the package argument is required for a relative import of {name!r}")
         name = util.resolve_name(name, package)
     module = find(name)
-    return importlib.import_module(name) if module is None else module
-
-
-def rank_print(*values, sep=" ", end="\n", file=None, flush=False):
-    """print: to the rank's log unless a file is given."""
-    file = table["sys"].stdout if file is None else file
-    if file is not None:
-        host_builtins.print(*values, sep=sep, end=end, file=file, flush=flush)
+    if module is not None:
+        return module
+    module = importlib.import_module(name)
+    foreign.add(name)
+    return module
 
 
 def open_table(script_module):
@@ -166,21 +170,16 @@ def open_table(script_module):
     inside.log = log
     inside.DeadlineExceeded = script_module.DeadlineExceeded
     inside.__all__ = ["DeadlineExceeded", "log", "rank"]
-    streams = {
-        name: LogStream(descriptor, f"<{name.strip('_')}>")
-        for descriptor, name in ((1, "stdout"), (2, "stderr"))
-    }
-    streams |= {f"__{name}__": stream for name, stream in streams.items()}
-    modules = collections.ChainMap(table, sys.modules)
     table.update(
         OpenSIPS=script_module,
         isoexec=inside,
-        sys=View(sys, modules=modules, stdin=None, __stdin__=None, **streams),
+        builtins=make_builtins(rank_import),
+        sys=make_sys(),
         importlib=View(importlib, import_module=import_module, __import__=rank_import),
     )
-    names = {**vars(host_builtins), "__import__": rank_import, "print": rank_print}
-    look_globals["__builtins__"] = names
-    return table, names
+    look_globals["__builtins__"] = vars(table["builtins"])
+    look_tables["modules"] = table["sys"].modules
+    return table, vars(table["builtins"])
 
 
 def attach(modules):

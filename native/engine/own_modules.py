@@ -188,9 +188,11 @@ class OwnModules:
 
         Ranks that share an interpreter may have modules of the same files: their builtins differ.
         """
-        if self.builtins is not None:
-            return any(names.get("__builtins__") is self.builtins for names in globals_of(thing))
-        return any(self.is_own_file(names.get("__file__")) for names in globals_of(thing))
+        return any(
+            self.is_own_file(names.get("__file__"))
+            and (self.builtins is None or names.get("__builtins__") is self.builtins)
+            for names in globals_of(thing)
+        )
 
     def threads(self):
         """Threads that run own code, as far as threading knows."""
@@ -222,11 +224,12 @@ class OwnModules:
             spec.loader = FromSource(spec.loader.name, spec.loader.path)
         return spec
 
-    def execute(self, spec):
+    def execute(self, spec, builtins=None):
         """Makes a module, puts it into the table and runs it; takes it out again if that fails."""
         module = util.module_from_spec(spec)
-        if self.builtins is not None:
-            module.__dict__["__builtins__"] = self.builtins
+        builtins = builtins or self.builtins
+        if builtins is not None:
+            module.__dict__["__builtins__"] = builtins
         self.table[spec.name] = module
         try:
             if spec.loader is not None:  # else a namespace package
@@ -253,8 +256,11 @@ class Reload:
         self.own = own
         self.before = dict(own.table)
         self.old = {name: module for name, module in self.before.items() if own.is_own(module)}
-        self.lists = [(name, getattr(sys, name)) for name in ("path", "meta_path", "path_hooks")]
+        shared = own.builtins is not None
+        names = () if shared else ("path", "meta_path", "path_hooks")  # others may change them too
+        self.lists = [(name, getattr(sys, name)) for name in names]
         self.contents = [held[:] for _, held in self.lists]
+        self.path = sys.path[:]
         self.exits = [row for row in own.exits.rows if own.is_own_code(row.function)]
         self.threads = own.threads()
         forget_files(self.old.values())
@@ -303,9 +309,16 @@ class Reload:
         for (name, held), was in zip(self.lists, self.contents, strict=True):
             held[:] = was
             setattr(sys, name, held)
+        self.drop_places()
         for row in [row for row in own.exits.rows if self.is_of_failed(row)]:
             own.exits.drop(row)
         self.let_go()
+
+    def drop_places(self):
+        """Each load adds the same folders again, where they find nothing."""
+        for place in set(sys.path):
+            while sys.path.count(place) > max(1, self.path.count(place)):
+                del sys.path[len(sys.path) - 1 - sys.path[::-1].index(place)]
 
     def is_of_failed(self, row):
         """Whether the failed code registered the exit function, not a thread of the old one."""
@@ -318,7 +331,7 @@ class Reload:
         """The new code serves: ends what the old code left. `grace` in seconds."""
         threads = [thread for thread in self.threads if thread.is_alive()]
         self.own.exits.run(self.exits)
-        sys.path[:] = [place for i, place in enumerate(sys.path) if place not in sys.path[:i]]
+        self.drop_places()
         self.let_go()
         for forget in getattr(sys.modules.get("typing"), "_cleanups", ()):
             forget()  # Optional[X] and its like keep X

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "engine/settings.h"
+#include "engine/states.h"
 #include "engine/thread.h"
 
 #define RANK_STACK (8u << 20) /* CPython's measure of recursion fits this (docs/limits.md) */
@@ -71,8 +72,9 @@ iso__lane_start(iso__lane *lane, void *(*run)(void *lane), iso_error *err)
     lane->start_error = err;
     int failed = iso__thread_start(&lane->thread, RANK_STACK, run, lane);
     lane->has_thread = failed == 0;
-    if (failed)
-        lane->status = iso__fail(err, ISO_EINTERP, "rank %d: no thread: %s", lane->rank->number, strerror(failed));
+    if (failed == 0)
+        return 0; /* status is the thread's now */
+    lane->status = iso__fail(err, ISO_EINTERP, "rank %d: no thread: %s", lane->rank->number, strerror(failed));
     return lane->status;
 }
 
@@ -172,8 +174,11 @@ push(iso__queue *queue, iso__ring *ring, iso_task *task)
         if (reject)
             return ISO_EOVERLOAD;
         spin.most = queue->pool->spin_us;
+        iso_rank *held = iso__main_let_go();
         if (spun || !iso__spin_until(&spin, has_room, ring))
             sleep_for_room(queue, ring);
+        if (held != NULL)
+            iso__rank_attach(held);
         spun = true; /* once: thousands may wait here */
     }
     return ISO_ESTATE;

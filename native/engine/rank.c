@@ -77,6 +77,19 @@ owner_remove(iso_rank *rank)
     }
 }
 
+/* From inside a host function that keeps its rank attached. */
+iso_rank *
+iso__main_let_go(void)
+{
+    pthread_once(&owner_once, owner_key_make);
+    iso_rank *rank = pthread_getspecific(owner_key);
+    while (rank != NULL && !(rank->attached && iso__rank_in_main(rank)))
+        rank = rank->next_of_thread;
+    if (rank != NULL)
+        iso__rank_detach(rank);
+    return rank;
+}
+
 /* ---- open */
 
 static void

@@ -274,8 +274,14 @@ def look_versions(handler):
     return {"python": sys.version, "prefix": sys.prefix, "rank": number, "path": list(sys.path)}
 
 
+# Where to look; main_rank.py puts in what is the rank's own.
+look_globals = {}  # of a snippet
+look_tables = {"modules": sys.modules}
+
+
 def look_modules(handler):
-    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    modules = look_tables["modules"]
+    files = {name: getattr(module, "__file__", None) for name, module in modules.items()}
     return {"modules": dict(sorted(files.items())), "refused": sorted(_refused)}
 
 
@@ -288,9 +294,6 @@ def look_threads(handler):
         {"name": t.name, "ident": t.ident, "daemon": t.daemon, "alive": t.is_alive()}
         for t in threading.enumerate()
     ]
-
-
-look_globals = {}  # of a snippet; main_rank.py puts the rank's builtins there
 
 
 def look(what, argument, handler):

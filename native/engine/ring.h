@@ -15,7 +15,7 @@
 
 typedef struct iso__cell {
     _Atomic size_t turn;
-    void *value;
+    _Atomic(void *) value; /* a peek may read it while it is written again, and then throws it away */
 } iso__cell;
 
 typedef struct iso__ring {
@@ -61,7 +61,7 @@ iso__ring_push(iso__ring *ring, void *value)
         if (ready == turn) {
             if (atomic_compare_exchange_weak_explicit(&ring->tail, &turn, turn + 1, memory_order_relaxed,
                                                       memory_order_relaxed)) {
-                cell->value = value;
+                atomic_store_explicit(&cell->value, value, memory_order_relaxed);
                 atomic_store(&cell->turn, turn + 1);
                 return true;
             }
@@ -84,7 +84,7 @@ iso__ring_pop(iso__ring *ring)
         if (ready == turn + 1) {
             if (atomic_compare_exchange_weak_explicit(&ring->head, &turn, turn + 1, memory_order_relaxed,
                                                       memory_order_relaxed)) {
-                void *value = cell->value;
+                void *value = atomic_load_explicit(&cell->value, memory_order_relaxed);
                 atomic_store_explicit(&cell->turn, turn + ring->mask + 1, memory_order_release);
                 return value;
             }
@@ -102,7 +102,9 @@ iso__ring_peek(iso__ring *ring)
 {
     size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed);
     iso__cell *cell = &ring->cells[turn & ring->mask];
-    return atomic_load_explicit(&cell->turn, memory_order_acquire) == turn + 1 ? cell->value : NULL;
+    if (atomic_load_explicit(&cell->turn, memory_order_acquire) != turn + 1)
+        return NULL;
+    return atomic_load_explicit(&cell->value, memory_order_relaxed);
 }
 
 static inline bool

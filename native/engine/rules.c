@@ -7,6 +7,7 @@
 
 #include <marshal.h>
 
+#include "main_library_py.h"
 #include "main_rank_py.h"
 #include "rank_rules_py.h"
 
@@ -225,6 +226,14 @@ iso__rank_rules_end(iso_rank *rank)
     Py_CLEAR(rank->rules);
 }
 
+/* Another file over the names of the ones before. NULL stays NULL, with its error. */
+static void
+add_rules(iso_rank *rank, const char *source, const char *name)
+{
+    if (rank->rules != NULL)
+        Py_SETREF(rank->rules, iso__run_embedded(source, name, rank->rules));
+}
+
 int
 iso__rank_rules_install(iso_rank *rank, iso_error *err)
 {
@@ -232,10 +241,12 @@ iso__rank_rules_install(iso_rank *rank, iso_error *err)
     if (names != NULL)
         rank->rules = iso__run_embedded(iso__rank_rules_py, "rank_rules.py", names);
     Py_XDECREF(names);
-    if (iso__rank_in_main(rank) && rank->rules != NULL)
-        Py_XSETREF(rank->rules, iso__run_embedded(iso__main_rank_py, "main_rank.py", rank->rules));
-    if (iso__rank_in_main(rank) && rank->rules != NULL)
-        return 0; /* nothing of the host's interpreter is replaced */
+    if (iso__rank_in_main(rank)) {
+        add_rules(rank, iso__main_library_py, "main_library.py");
+        add_rules(rank, iso__main_rank_py, "main_rank.py");
+        if (rank->rules != NULL)
+            return 0; /* nothing of the host's interpreter is replaced */
+    }
     PyObject *install = iso__rank_rule(rank, "install");
     PyObject *done = install != NULL ? PyObject_CallNoArgs(install) : NULL;
     if (done == NULL)

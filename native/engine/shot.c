@@ -41,7 +41,7 @@ handles(const PyThreadState *state, PyObject *type)
 void
 iso__shot_raise(iso__watch *watch)
 {
-    const iso_rank *rank = watch->rank;
+    iso_rank *rank = watch->rank;
     uint64_t now = iso__clock_ticks();
     if (watch->shielded || rank->py->async_exc != NULL)
         return;
@@ -50,7 +50,7 @@ iso__shot_raise(iso__watch *watch)
         return;
     watch->fired = true;
     watch->last_shot = now;
-    PyThreadState_SetAsyncExc(rank->py->thread_id, watch->exception);
+    iso__rank_set_async(rank, watch->exception);
 }
 
 static void

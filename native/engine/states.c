@@ -88,13 +88,23 @@ iso__interpreter_end(iso_rank *rank)
     iso__runtime_live_ranks(-1);
 }
 
+/* CPython looks a state up by its thread, and in the main interpreter a thread may have several: a Python host's
+ * own, those of other ranks. For the moment the rank's has an id that no thread has. */
+void
+iso__rank_set_async(iso_rank *rank, PyObject *exception)
+{
+    unsigned long thread = rank->py->thread_id;
+    rank->py->thread_id = (unsigned long)(uintptr_t)rank;
+    PyThreadState_SetAsyncExc(rank->py->thread_id, exception);
+    rank->py->thread_id = thread;
+}
+
 PyThreadState *
 iso__main_for_rank(iso_rank *rank)
 {
-    if (rank->caller != NULL)
+    if (rank->caller != NULL && rank->caller != rank->py)
         return rank->caller;
-    if (iso__rank_in_main(rank))
-        return rank->py; /* detached now; a second one would get the asynchronous exceptions of this thread */
+    /* Also for a rank in the main interpreter: on its own state, a deadline would be raised in the host's code. */
     if (rank->main_own == NULL)
         rank->main_own = PyThreadState_New(PyInterpreterState_Main());
     return rank->main_own;

@@ -45,6 +45,8 @@ iso__rank_let_go(iso_rank *rank)
     else
         iso__rank_detach(rank);
 }
+/* The asynchronous exception of the rank's own state, NULL for none. Under its GIL. */
+void iso__rank_set_async(iso_rank *rank, PyObject *exception);
 
 /* ---- the main interpreter */
 

@@ -174,6 +174,10 @@ iso_task_wait(iso_task *task, int64_t timeout_ns)
         return ISO_EINVAL;
     if (task_ready(task))
         return 0;
-    return iso__lane_here != NULL ? wait_on_rank(iso__lane_here, task, timeout_ns)
-                                  : wait_on_host_thread(task, timeout_ns);
+    iso_rank *held = iso__main_let_go();
+    int code =
+        iso__lane_here != NULL ? wait_on_rank(iso__lane_here, task, timeout_ns) : wait_on_host_thread(task, timeout_ns);
+    if (held != NULL)
+        iso__rank_attach(held);
+    return code;
 }

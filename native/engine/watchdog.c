@@ -75,7 +75,7 @@ void
 iso__watch_settle(iso__watch *watch)
 {
     if (watch->fired)
-        PyThreadState_SetAsyncExc(watch->rank->py->thread_id, NULL);
+        iso__rank_set_async(watch->rank, NULL);
     if (atomic_load_explicit(&watch->began, memory_order_relaxed) != 0)
         return; /* of a nested call: the outer one goes on */
     watch->fired = false;

@@ -27,11 +27,11 @@ sample_floor_reads(struct floor_worker *worker, long calls)
 }
 
 void
-floor_measure_calls(const struct floor_plan *plan, const struct floor_side sides[3])
+floor_measure_calls(const struct floor_plan *plan, const struct floor_side sides[FLOOR_SIDES])
 {
-    struct floor_worker workers[3];
+    struct floor_worker workers[FLOOR_SIDES];
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < FLOOR_SIDES; i++) {
         floor_worker_open(&workers[i], &sides[i], 1);
     }
     for (int repeat = 0; repeat < plan->repeats; repeat++) {
@@ -42,15 +42,15 @@ floor_measure_calls(const struct floor_plan *plan, const struct floor_side sides
             if (which == FLOOR_CASE_READS) {
                 sample_floor_reads(&workers[0], plan->calls);
             } else {
-                sample(&workers[0], which, plan->calls, "floor");
+                sample(&workers[which == FLOOR_MAIN ? 3 : 0], which, plan->calls, "floor");
             }
-            sample(&workers[1], which, isoexec_calls, "isoexec");
+            sample(&workers[which == FLOOR_MAIN ? 4 : 1], which, isoexec_calls, "isoexec");
             if (which == FLOOR_BATCH || which == FLOOR_ATTACH) {
                 sample(&workers[2], which, plan->calls, "full");
             }
         }
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < FLOOR_SIDES; i++) {
         floor_worker_close(&workers[i]);
     }
 }

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static iso_engine *
-make_engine(const struct floor_plan *plan, int timing)
+make_engine(const struct floor_plan *plan, int timing, int isolation)
 {
     iso_engine *engine = NULL;
     iso_config config;
@@ -20,6 +20,7 @@ make_engine(const struct floor_plan *plan, int timing)
     config.script_name = plan->script;
     config.ranks = FLOOR_MOST_RANKS;
     config.log = floor_drop_log;
+    config.isolation = isolation;
     if (timing) {
         config.timing = timing;
     }
@@ -33,9 +34,10 @@ make_engine(const struct floor_plan *plan, int timing)
 int
 main(int argc, char **argv)
 {
-    struct floor_side sides[3] = {floor_side_floor, floor_side_isoexec, floor_side_isoexec};
+    struct floor_side sides[FLOOR_SIDES] = {floor_side_floor, floor_side_isoexec, floor_side_isoexec,
+                                            floor_side_floor_main, floor_side_isoexec};
     struct floor_plan plan;
-    iso_engine *sampled, *full;
+    iso_engine *sampled, *full, *in_main;
 
     if (argc != 8) {
         fprintf(stderr, "usage: floor SCRIPT REPEATS CALLS SCALE_REPEATS SECONDS PATIENCE MOST_RANKS\n");
@@ -55,15 +57,18 @@ main(int argc, char **argv)
         fprintf(stderr, "floor: a number is out of range\n");
         return 2;
     }
-    sampled = make_engine(&plan, 0); /* starts Python, which the floor's ranks then use too */
-    full = make_engine(&plan, ISO_TIMING_FULL);
+    sampled = make_engine(&plan, 0, ISO_ISOLATION_OWN_GIL); /* starts Python, which the floor's ranks then use too */
+    full = make_engine(&plan, ISO_TIMING_FULL, ISO_ISOLATION_OWN_GIL);
+    in_main = make_engine(&plan, 0, ISO_ISOLATION_MAIN);
     sides[0].context = plan.script;
     sides[1].context = sampled;
     sides[2].context = full;
+    sides[3].context = plan.script;
+    sides[4].context = in_main;
     floor_measure_index(&plan);
     floor_measure_calls(&plan, sides);
     floor_measure_scaling(&plan, sides);
-    if (iso_engine_destroy(full) || iso_engine_destroy(sampled)) {
+    if (iso_engine_destroy(in_main) || iso_engine_destroy(full) || iso_engine_destroy(sampled)) {
         fprintf(stderr, "isoexec: ranks were abandoned\n");
     }
     fflush(NULL);

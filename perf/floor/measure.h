@@ -36,8 +36,10 @@ struct floor_plan {
 };
 #define FLOOR_MOST_RANKS 32
 
-/* One rank of each side, all cases in turn. The third side is isoexec with full timing. */
-void floor_measure_calls(const struct floor_plan *plan, const struct floor_side sides[3]);
+/* One rank of each side, all cases in turn. The third side is isoexec with full timing; the last two are the floor
+ * and isoexec in the main interpreter. */
+#define FLOOR_SIDES 5
+void floor_measure_calls(const struct floor_plan *plan, const struct floor_side sides[FLOOR_SIDES]);
 void floor_measure_index(const struct floor_plan *plan);
 /* Ranks in parallel, both sides in turn. */
 void floor_measure_scaling(const struct floor_plan *plan, const struct floor_side sides[2]);

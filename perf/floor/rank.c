@@ -148,19 +148,9 @@ load_script(struct floor_rank *rank, const char *script)
     Py_DECREF(globals);
 }
 
-void
-floor_rank_start(struct floor_rank *rank, const char *script)
+static void
+fill(struct floor_rank *rank, const char *script)
 {
-    PyInterpreterConfig config = {
-        .allow_threads = 1,
-        .check_multi_interp_extensions = 1,
-        .gil = PyInterpreterConfig_OWN_GIL,
-    };
-    PyStatus status = Py_NewInterpreterFromConfig(&rank->thread, &config);
-
-    if (PyStatus_Exception(status)) {
-        floor_die("no new interpreter");
-    }
     rank->type = (PyTypeObject *)PyType_FromSpec(&spec);
     rank->invite = PyUnicode_InternFromString("INVITE");
     rank->extra = PyUnicode_FromString("extra");
@@ -178,6 +168,34 @@ floor_rank_start(struct floor_rank *rank, const char *script)
         rank->functions[i] = Py_NewRef(PyMethod_GET_FUNCTION(bound));
         Py_DECREF(bound);
     }
+}
+
+void
+floor_rank_start(struct floor_rank *rank, const char *script)
+{
+    PyInterpreterConfig config = {
+        .allow_threads = 1,
+        .check_multi_interp_extensions = 1,
+        .gil = PyInterpreterConfig_OWN_GIL,
+    };
+    PyStatus status = Py_NewInterpreterFromConfig(&rank->thread, &config);
+
+    if (PyStatus_Exception(status)) {
+        floor_die("no new interpreter");
+    }
+    fill(rank, script);
+}
+
+void
+floor_rank_open_in_main(struct floor_rank *rank, const char *script)
+{
+    rank->thread = PyThreadState_New(PyInterpreterState_Main());
+    if (!rank->thread) {
+        floor_die("out of memory");
+    }
+    PyEval_RestoreThread(rank->thread);
+    fill(rank, script);
+    PyEval_SaveThread();
 }
 
 /* Held around the making of interpreters and taken before any GIL (python/cpython#123134). */

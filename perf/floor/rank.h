@@ -40,7 +40,9 @@ struct floor_rank {
 
 /* Makes a rank with an own GIL from a thread that has no thread state; returns detached. Exits on failure. */
 void floor_rank_open(struct floor_rank *rank, const char *script);
-/* The same from an attached thread state of the main interpreter; returns with the rank's attached. */
+/* The same in the main interpreter: a thread state of its own there. */
+void floor_rank_open_in_main(struct floor_rank *rank, const char *script);
+/* The first from an attached thread state of the main interpreter; returns with the rank's attached. */
 void floor_rank_start(struct floor_rank *rank, const char *script);
 /* A new object for the rank's slot; lets go of one that was kept. Exits without memory. */
 struct floor_message *floor_message_renew(struct floor_rank *rank);

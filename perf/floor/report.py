@@ -16,6 +16,7 @@ BARS = {
     "reads": 1.25,
     "extra": None,
     "exception": None,
+    "main": 1.25,
     "index": 1.3,
 }
 SCALING_BAR = 0.98  # isoexec's speed-up from 1 rank to 2, over the floor's, at least

@@ -3,7 +3,15 @@
 #define FLOOR_SIDE_H
 
 /* What one call is. */
-enum floor_case { FLOOR_BATCH, FLOOR_ATTACH, FLOOR_CASE_READS, FLOOR_EXTRA, FLOOR_EXCEPTION, FLOOR_CASE_COUNT };
+enum floor_case {
+    FLOOR_BATCH,
+    FLOOR_ATTACH,
+    FLOOR_CASE_READS,
+    FLOOR_EXTRA,
+    FLOOR_EXCEPTION,
+    FLOOR_MAIN, /* as FLOOR_ATTACH, on ranks in the main interpreter */
+    FLOOR_CASE_COUNT
+};
 extern const char *const floor_case_names[FLOOR_CASE_COUNT];
 
 /* A side makes ranks, each on the thread that calls open; run and close come from that same thread.
@@ -16,6 +24,6 @@ struct floor_side {
     const void *context; /* script path (floor), iso_engine (isoexec) */
 };
 
-extern const struct floor_side floor_side_floor, floor_side_isoexec; /* without context */
+extern const struct floor_side floor_side_floor, floor_side_floor_main, floor_side_isoexec; /* without context */
 
 #endif

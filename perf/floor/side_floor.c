@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const floor_case_names[FLOOR_CASE_COUNT] = {"batch", "attach", "reads", "extra", "exception"};
+const char *const floor_case_names[FLOOR_CASE_COUNT] = {"batch", "attach", "reads", "extra", "exception", "main"};
 
 static const char octets[FLOOR_BUFFER] = FLOOR_MESSAGE;
 
@@ -106,7 +106,7 @@ static void
 run(void *rank, enum floor_case which, long calls)
 {
     static void (*const loops[FLOOR_CASE_COUNT])(struct floor_rank *, long) = {
-        run_batch, run_attach, run_reads, run_extra, run_exception,
+        run_batch, run_attach, run_reads, run_extra, run_exception, run_attach,
     };
 
     loops[which](rank, calls);
@@ -125,4 +125,18 @@ open_rank(const struct floor_side *side, int number)
     return rank;
 }
 
+static void *
+open_rank_in_main(const struct floor_side *side, int number)
+{
+    struct floor_rank *rank = calloc(1, sizeof *rank);
+
+    (void)number;
+    if (!rank) {
+        floor_die("out of memory");
+    }
+    floor_rank_open_in_main(rank, side->context);
+    return rank;
+}
+
 const struct floor_side floor_side_floor = {.name = "floor", .open = open_rank, .run = run};
+const struct floor_side floor_side_floor_main = {.name = "floor", .open = open_rank_in_main, .run = run};
