@@ -77,10 +77,12 @@ def globals_of(thing):
 class ExitFunction:
     """One registration with atexit."""
 
-    __slots__ = ("arguments", "function", "keywords")
+    __slots__ = ("arguments", "asked_by", "function", "keywords", "path")
 
-    def __init__(self, function, arguments, keywords):
+    def __init__(self, function, arguments, keywords, asked_by):
         self.function, self.arguments, self.keywords = function, arguments, keywords
+        # The globals of the code that registered it, which the row must not keep.
+        self.asked_by, self.path = id(asked_by), asked_by.get("__file__")
 
     def __call__(self):
         self.function(*self.arguments, **self.keywords)
@@ -102,7 +104,7 @@ class ExitFunctions:
         """Registers a function that runs when the rank ends, or when a reload replaces it."""
         if not callable(func):
             raise TypeError("the first argument must be callable")
-        row = ExitFunction(func, args, kwargs)
+        row = ExitFunction(func, args, kwargs, sys._getframe(1).f_globals)
         self._register(row)
         self.rows.append(row)
         return func
@@ -194,11 +196,11 @@ class OwnModules:
 
     def threads(self):
         """Threads that run own code, as far as threading knows."""
-        me = threading.current_thread()
+        me = threading.get_ident()
         return [
             thread
             for thread in threading.enumerate()
-            if thread is not me
+            if thread.ident != me
             and any(
                 self.is_own_code(part)
                 for part in (
@@ -255,7 +257,8 @@ class Reload:
         self.old = {name: module for name, module in self.before.items() if own.is_own(module)}
         self.lists = [(name, getattr(sys, name)) for name in ("path", "meta_path", "path_hooks")]
         self.contents = [held[:] for _, held in self.lists]
-        self.exits = [row for row in own.exits.rows if own.is_own_code(row.function)]
+        self.registered = own.exits.rows[:]
+        self.exits = [row for row in self.registered if own.is_own_code(row.function)]
         self.threads = own.threads()
         forget_files(self.old.values())
         self.links = [self.unlink(name, module) for name, module in self.old.items()]
@@ -303,16 +306,19 @@ class Reload:
         for (name, held), was in zip(self.lists, self.contents, strict=True):
             held[:] = was
             setattr(sys, name, held)
-        for row in [row for row in own.exits.rows if self.is_of_failed(row)]:
-            own.exits.drop(row)
+        for row in own.exits.rows[:]:
+            if not any(row is other for other in self.registered) and self.is_of_failed(row):
+                own.exits.drop(row)
         self.let_go()
 
     def is_of_failed(self, row):
         """Whether the code that failed registered the exit function, not a thread of the old one."""
-        if not self.own.is_own_code(row.function) or any(row is old for old in self.exits):
-            return False
-        old = [id(names_of(module)) for module in self.old.values()]
-        return not any(id(names) in old for names in globals_of(row.function))
+        old = {id(names_of(module)) for module in self.old.values()}
+        if row.asked_by not in old and self.own.is_own_file(row.path):
+            return True
+        return self.own.is_own_code(row.function) and not any(
+            id(names) in old for names in globals_of(row.function)
+        )
 
     def finish(self, grace):
         """The new code serves: ends what the old code left. `grace` in seconds."""
@@ -328,7 +334,8 @@ class Reload:
             watch(threads, grace)
 
     def let_go(self):
-        self.before = self.old = self.exits = self.threads = self.links = None
+        self.before = self.old = self.links = None
+        self.registered = self.exits = self.threads = None
 
 
 def forget_files(modules):
