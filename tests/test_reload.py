@@ -46,8 +46,8 @@ def mod_init():
 class Site:
     """A folder with a script and its modules, which tests edit, and an engine that runs them."""
 
-    def __init__(self, folder: Path, channel: str) -> None:
-        self.folder, self.channel = folder, channel
+    def __init__(self, folder: Path, channel: str, isolation: str = "own_gil") -> None:
+        self.folder, self.channel, self.isolation = folder, channel, isolation
         self.engine: Engine
         self.log: Records
         self._call: Callable[..., Any]
@@ -73,6 +73,7 @@ class Site:
 
     def start(self, ranks: int = 1, **settings: Any) -> None:
         settings.setdefault("allow_look", True)
+        settings.setdefault("isolation", self.isolation)
         script = self.folder / "handler.py"
         if self.channel == "inline":
             host = Host(script, ranks, **settings)
@@ -148,9 +149,10 @@ class Site:
         return [row.reloads for row in self.engine.stats()]
 
 
-@pytest.fixture(params=["queue", "inline"])
+@pytest.fixture(params=["queue", "inline", "queue-main", "inline-main"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path, request.param)
+    channel, _, isolation = request.param.partition("-")
+    site = Site(tmp_path, channel, isolation or "own_gil")
     yield site
     site.stop()
 

@@ -8,7 +8,7 @@ installed there, and extension modules, which load once. Compiled into libisoexe
 `table` is where the rank's modules are: sys.modules of its own interpreter, or a dict of the rank
 where ranks share one. In the latter case nothing here but `table`, the lists of sys and the caches
 of importlib is touched: whoever owns the table's import function calls `find_spec` and `execute`,
-and sets `import_module`.
+and sets `import_module` and `forget`.
 """
 
 import atexit
@@ -146,6 +146,7 @@ class OwnModules:
         self.library = os.path.join(os.path.dirname(os.__file__), "")
         self.exits = ExitFunctions()
         self.import_module = importlib.import_module
+        self.forget = lambda: None  # at each reload
 
     def install(self):
         """For an interpreter that is the rank's alone: imports and atexit go through here."""
@@ -255,12 +256,14 @@ class Reload:
         self.own = own
         self.before = dict(own.table)
         self.old = {name: module for name, module in self.before.items() if own.is_own(module)}
-        self.lists = [(name, getattr(sys, name)) for name in ("path", "meta_path", "path_hooks")]
+        names = ("path", "meta_path", "path_hooks") if own.builtins is None else ("path",)
+        self.lists = [(name, getattr(sys, name)) for name in names]
         self.contents = [held[:] for _, held in self.lists]
         self.registered = own.exits.rows[:]
         self.exits = [row for row in self.registered if own.is_own_code(row.function)]
         self.threads = own.threads()
         forget_files(self.old.values())
+        own.forget()
         self.links = [self.unlink(name, module) for name, module in self.old.items()]
         for name in self.old:
             del own.table[name]
@@ -279,13 +282,13 @@ class Reload:
 
         What is not there any more is left to the import, if there is one still.
         """
-        table = self.own.table
+        table, top = self.own.table, [self.own.folder, *sys.path]
         for name in self.old:
             package, _, child = name.rpartition(".")
             if name in table or (package and package not in table):
                 continue
-            places = names_of(table[package]).get("__path__") if package else None
-            if (not package or places is not None) and self.own.find_spec(name, places) is not None:
+            places = names_of(table[package]).get("__path__") if package else top
+            if places is not None and self.own.find_spec(name, places) is not None:
                 self.own.import_module(name)
 
     def undo(self):
@@ -331,7 +334,7 @@ class Reload:
         if gc.isenabled():
             gc.collect()  # connections of the old code end now, and memory does not grow
         if threads:
-            watch(threads, grace)
+            watch(threads, grace, self.own.builtins is not None)
 
     def let_go(self):
         self.before = self.old = self.links = None
@@ -349,7 +352,7 @@ def forget_files(modules):
             del sys.path_importer_cache[place]
 
 
-def watch(threads, grace):
+def watch(threads, grace, daemon):
     """Names in the log those that live on after the grace time; calls go on meanwhile."""
 
     def run():
@@ -364,4 +367,4 @@ def watch(threads, grace):
                 f"{names}. End them in child_exit",
             )
 
-    threading.Thread(target=run, name="isoexec-reload").start()
+    threading.Thread(target=run, name="isoexec-reload", daemon=daemon).start()
