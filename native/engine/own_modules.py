@@ -216,13 +216,27 @@ class OwnModules:
 
     def find_spec(self, name, path=None, target=None):
         """A finder of sys.meta_path: PathFinder's answer, but own source is compiled afresh."""
-        spec = machinery.PathFinder.find_spec(name, path, target)
+        if self.builtins is not None:
+            spec = self.find_shared(name, path)
+        else:
+            spec = machinery.PathFinder.find_spec(name, path, target)
         if (
             spec is not None
             and type(spec.loader) is machinery.SourceFileLoader
             and self.is_own_file(spec.origin)
         ):
             spec.loader = FromSource(spec.loader.name, spec.loader.path)
+        return spec
+
+    def find_shared(self, name, path):
+        """PathFinder's answer. Its namespace packages ask sys.modules for the package they are in,
+        which the table has: here they have the folders that are there now."""
+        spec = machinery.PathFinder.find_spec(name.rpartition(".")[2], path)
+        if spec is None or spec.loader is not None:
+            return machinery.PathFinder.find_spec(name, path)
+        places = list(spec.submodule_search_locations)
+        spec = machinery.ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = places
         return spec
 
     def execute(self, spec):
@@ -256,8 +270,10 @@ class Reload:
         self.own = own
         self.before = dict(own.table)
         self.old = {name: module for name, module in self.before.items() if own.is_own(module)}
+        # Others change the rest of a shared interpreter meanwhile.
         names = ("path", "meta_path", "path_hooks") if own.builtins is None else ("path",)
-        self.lists = [(name, getattr(sys, name)) for name in names]
+        self.sys = own.table["sys"]
+        self.lists = [(name, getattr(self.sys, name)) for name in names]
         self.contents = [held[:] for _, held in self.lists]
         self.registered = own.exits.rows[:]
         self.exits = [row for row in self.registered if own.is_own_code(row.function)]
@@ -308,7 +324,7 @@ class Reload:
             names[child] = module
         for (name, held), was in zip(self.lists, self.contents, strict=True):
             held[:] = was
-            setattr(sys, name, held)
+            setattr(self.sys, name, held)
         for row in own.exits.rows[:]:
             if not any(row is other for other in self.registered) and self.is_of_failed(row):
                 own.exits.drop(row)
@@ -327,7 +343,8 @@ class Reload:
         """The new code serves: ends what the old code left. `grace` in seconds."""
         threads = [thread for thread in self.threads if thread.is_alive()]
         self.own.exits.run(self.exits)
-        sys.path[:] = [place for i, place in enumerate(sys.path) if place not in sys.path[:i]]
+        path = self.sys.path
+        path[:] = [place for i, place in enumerate(path) if place not in path[:i]]
         self.let_go()
         for forget in getattr(sys.modules.get("typing"), "_cleanups", ()):
             forget()  # Optional[X] and its like keep X

@@ -112,8 +112,11 @@ wait_until_open(iso_engine *engine, iso_rank *rank, uint64_t end_ns)
     return atomic_load(&rank->state) == ISO__RANK_OPENING ? ISO_ETIMEDOUT : 0;
 }
 
-/* Posts the letter and waits for the answer until `end_ns`; *letter_out is NULL if the rank needs none: it is not
- * open, or its thread is gone. */
+/* How long a rank that is busy holds up those after it. */
+#define TURN_NS UINT64_C(1000000000)
+
+/* Posts the letter and waits for the answer, as long as the rank's turn and its work take; *letter_out stays NULL if
+ * the rank needs none: it is not open, or its thread is gone. */
 static int
 ask(iso_engine *engine, iso_rank *rank, uint64_t end_ns, iso__letter **letter_out, iso_error *err)
 {
@@ -126,7 +129,9 @@ ask(iso_engine *engine, iso_rank *rank, uint64_t end_ns, iso__letter **letter_ou
     letter->round = engine->reload_round;
     *letter_out = letter;
     iso__letter_send(rank, letter);
-    return iso__letter_wait(rank, letter, end_ns);
+    uint64_t turn_ns = iso__clock_monotonic_ns() + TURN_NS;
+    code = iso__letter_wait(rank, letter, turn_ns < end_ns ? turn_ns : end_ns);
+    return code == ISO_ETIMEDOUT && atomic_load(&letter->begun) ? iso__letter_wait(rank, letter, end_ns) : code;
 }
 
 /* What the rank made of it, once it has answered. One that ended meanwhile needs no new code. */
@@ -147,18 +152,15 @@ typedef struct turn {
     int code;
 } turn;
 
-/* Each rank in its turn. A busy one may use its share of the time that is left, then the next one goes on; at
- * last all wait for those that were late. Stops at the first that fails. */
+/* Each rank in its turn; at last all wait for those that were late. Stops at the first that fails. */
 static int
 take_turns(iso_engine *engine, turn *turns, uint64_t end_ns, iso_error *err)
 {
     int count = engine->config.ranks, code = 0;
     for (int i = 0; i < 2 * count && code == 0; i++) {
         turn *now = &turns[i % count];
-        uint64_t time = iso__clock_monotonic_ns();
-        uint64_t left = end_ns > time ? end_ns - time : 0;
         if (i < count)
-            now->code = ask(engine, now->rank, time + left / (unsigned)(count - i), &now->letter, err);
+            now->code = ask(engine, now->rank, end_ns, &now->letter, err);
         else if (now->code == ISO_ETIMEDOUT && now->letter != NULL)
             now->code = iso__letter_wait(now->rank, now->letter, end_ns);
         if (now->code == 0)
