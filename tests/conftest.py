@@ -3,12 +3,14 @@
 import platform
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import isoexec
 from support import corpus, host
+from support.site import Site
 
 # A background job starts with Ctrl-C ignored, and so would the hosts that tests start from it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,3 +36,17 @@ def pytest_report_header() -> list[str]:
         f"python {platform.python_version()} in {sys.prefix}",
         f"torture messages: {torture}",
     ]
+
+
+@pytest.fixture(params=["queue", "inline", "queue-main", "inline-main"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """A Site on both channels and the levels that share this process."""
+    channel, _, isolation = request.param.partition("-")
+    site = Site(tmp_path, channel, isolation or "own_gil")
+    path = sys.path[:]  # on isolation main it is the scripts' too
+    yield site
+    site.stop()
+    sys.path[:] = path
+    for name, module in list(sys.modules.items()):
+        if str(tmp_path) in str(getattr(module, "__file__", None)):
+            del sys.modules[name]

@@ -1,4 +1,4 @@
-"""Ranks in the main interpreter: modules of their own, output of their own, nothing of the host's."""
+"""Ranks in the main interpreter: modules and output of their own, nothing of the host's."""
 
 import atexit
 import logging

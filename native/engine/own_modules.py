@@ -96,7 +96,7 @@ class ExitFunctions:
         self._register, self._unregister = atexit.register, atexit.unregister
 
     def install(self):
-        """From now on atexit's own functions go through here. Its order and end stay as they are."""
+        """From now on atexit's functions go through here. Its order and end stay as they are."""
         for function in (self.register, self.unregister):
             setattr(atexit, function.__name__, function)
 
@@ -143,7 +143,7 @@ class OwnModules:
         self.name = f"script_{name}" if self.hides else name
         self.path, self.folder, self.table, self.builtins = path, folder, table, builtins
         self.roots = tuple(os.path.join(root, "") for root in {folder, os.path.realpath(folder)})
-        self.library = os.path.join(os.path.dirname(os.__file__), "")
+        self.stdlib = os.path.join(os.path.dirname(os.__file__), "")
         self.exits = ExitFunctions()
         self.import_module = importlib.import_module
         self.forget = lambda: None  # at each reload
@@ -170,13 +170,13 @@ class OwnModules:
         return (
             isinstance(path, str)
             and path.startswith(self.roots)
-            and not path.startswith(self.library)
+            and not path.startswith(self.stdlib)
             and not path.endswith(tuple(machinery.EXTENSION_SUFFIXES))
             and INSTALLED.isdisjoint(path.split(os.sep))
         )
 
     def is_own(self, module):
-        """Whether a reload replaces what the table holds: a module, or what one put in its place."""
+        """Whether a reload replaces it: a module of the table, or what one put in its place."""
         names = names_of(module)
         path = names.get("__file__")
         if path is not None:
@@ -331,7 +331,7 @@ class Reload:
         self.let_go()
 
     def is_of_failed(self, row):
-        """Whether the code that failed registered the exit function, not a thread of the old one."""
+        """Whether the code that failed registered it, not a thread of the old one."""
         old = {id(names_of(module)) for module in self.old.values()}
         if row.asked_by not in old and self.own.is_own_file(row.path):
             return True

@@ -217,7 +217,8 @@ begin(iso_engine *engine, iso_error *err)
     int number = rank_held(engine), code = 0;
     if (number != 0)
         return iso__fail(err, ISO_ESTATE,
-                         "this thread is in a call or a burst of rank %d: reload after it, or on another thread", number);
+                         "this thread is in a call or a burst of rank %d: reload after it, or on another thread",
+                         number);
     pthread_mutex_lock(&engine->lock);
     if (engine->closing)
         code = iso__fail(err, ISO_ESTATE, "the engine is closing");
