@@ -67,7 +67,7 @@ def test_the_old_code_goes_on(site: Site, case: str) -> None:
     assert [site.go(rank=rank) for rank in (1, 2)] == [3, 3]
     assert site.reloads() == [0, 0]
     assert [site.look(picture, rank) for rank in (1, 2)] == before
-    site.log.wait(expected, rank=1)
+    site.log.wait("the reload failed")
     told = [line for line in site.log.texts() if expected in line and line[0] != " "]
     assert len(told) == 1
     assert not [line for line in site.log.texts(rank=2) if "raised" in line or "loaded" in line]

@@ -257,7 +257,7 @@ def test_a_signal_that_finds_a_broken_script(tmp_path: Path) -> None:
 
 
 RELOADS = [60, pytest.param(500, marks=[pytest.mark.stress, pytest.mark.timeout(1800)])]
-GROWTH = 64 << 10  # octets for each reload of four ranks; docs/reload.md states it
+GROWTH = 32 << 10  # octets for each reload of four ranks; docs/reload.md states it
 
 
 @pytest.mark.parametrize("count", RELOADS)

@@ -75,6 +75,7 @@ reload_here(iso_rank *rank, iso_error *err)
         Py_XDECREF(handler);
         if (change_does(change, "undo") < 0)
             iso__failure_start(rank, NULL, ISO_EINTERNAL, "reload: the old modules could not be put back");
+        iso__log(rank->engine, ISO_LOG_NOTICE, rank->number, "the reload failed: the old code goes on");
     }
     Py_DECREF(change);
     if (!failed)
