@@ -128,7 +128,7 @@ class ExitFunctions:
             try:
                 row()
             except BaseException as error:
-                log(LM_ERR, f"an exit function of the old code raised:\n{format_exception(error)}")
+                log(LM_ERR, f"an exit function of the script raised:\n{format_exception(error)}")
 
 
 class OwnModules:
@@ -270,9 +270,8 @@ class Reload:
         self.own = own
         self.before = dict(own.table)
         self.old = {name: module for name, module in self.before.items() if own.is_own(module)}
-        # Others change the rest of a shared interpreter meanwhile.
-        names = ("path", "meta_path", "path_hooks") if own.builtins is None else ("path",)
         self.sys = own.table["sys"]
+        names = ("path", "meta_path", "path_hooks")
         self.lists = [(name, getattr(self.sys, name)) for name in names]
         self.contents = [held[:] for _, held in self.lists]
         self.registered = own.exits.rows[:]
@@ -314,7 +313,7 @@ class Reload:
             (name, module)
             for name, module in table.items()
             if self.before.get(name) is not module
-            and (own.is_own(module) or names_of(module).get("__spec__") is None)
+            and (own.is_own(module) or self.is_made_by_hand(name, module))
         ]
         for name, module in new:
             del table[name]
@@ -323,12 +322,22 @@ class Reload:
         for names, child, module in self.links:
             names[child] = module
         for (name, held), was in zip(self.lists, self.contents, strict=True):
-            held[:] = was
+            held[:] = was + self.added_by_libraries(held, was)
             setattr(self.sys, name, held)
         for row in own.exits.rows[:]:
             if not any(row is other for other in self.registered) and self.is_of_failed(row):
                 own.exits.drop(row)
         self.let_go()
+
+    @staticmethod
+    def is_made_by_hand(name, module):
+        """Put there by the code that failed. Libraries do it too, inside their package (six)."""
+        return "." not in name and names_of(module).get("__spec__") is None
+
+    def added_by_libraries(self, held, was):
+        """Finders and hooks of libraries that the failed code loaded, and that stay. No paths."""
+        new = [item for item in held if not any(item is old for old in was)]
+        return [i for i in new if not isinstance(i, str) and not self.own.is_own_code(i)]
 
     def is_of_failed(self, row):
         """Whether the code that failed registered it, not a thread of the old one."""
