@@ -46,7 +46,7 @@ def missing(name):
 
 
 def place(name, module):
-    """A submodule is an attribute of its package from its start: modules import in circles."""
+    """A submodule is an attribute of its package from its start: imports may go in circles."""
     package, _, child = name.rpartition(".")
     if package in table and not isinstance(table[package], View):
         setattr(table[package], child, module)

@@ -143,7 +143,7 @@ class OwnModules:
         self.name = f"script_{name}" if self.hides else name
         self.path, self.folder, self.table, self.builtins = path, folder, table, builtins
         self.roots = tuple(os.path.join(root, "") for root in {folder, os.path.realpath(folder)})
-        self.stdlib = os.path.join(os.path.dirname(os.__file__), "")
+        self.standard = os.path.join(os.path.dirname(os.__file__), "")
         self.exits = ExitFunctions()
         self.import_module = importlib.import_module
         self.forget = lambda: None  # at each reload
@@ -170,13 +170,13 @@ class OwnModules:
         return (
             isinstance(path, str)
             and path.startswith(self.roots)
-            and not path.startswith(self.stdlib)
+            and not path.startswith(self.standard)
             and not path.endswith(tuple(machinery.EXTENSION_SUFFIXES))
             and INSTALLED.isdisjoint(path.split(os.sep))
         )
 
     def is_own(self, module):
-        """Whether a reload replaces it: a module of the table, or what one put in its place."""
+        """Whether a reload replaces what the table holds: a module, or what stands for one."""
         names = names_of(module)
         path = names.get("__file__")
         if path is not None:

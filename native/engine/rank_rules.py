@@ -310,15 +310,27 @@ FRAMES_MOST = 60  # of a traceback, the innermost: a RecursionError has 1,000, a
 
 def format_exception(error):
     """The traceback as text, with chained causes, without the frames that led into the script."""
+    trace = error.__traceback__
     try:
-        trace = error.__traceback__
         ours = ("<isoexec", "<frozen importlib")
         while trace is not None and trace.tb_frame.f_code.co_filename.startswith(ours):
             trace = trace.tb_next
         lines = traceback.format_exception(type(error), error, trace, limit=-FRAMES_MOST)
         return "".join(lines).rstrip("\n")
     except BaseException as second:
-        return f"{type(error).__name__} (its traceback could not be made: {type(second).__name__})"
+        return plain_exception(error, trace, second)
+
+
+def plain_exception(error, trace, second):
+    """The same when CPython's way fails: a __str__ that raises, or its search for what was meant
+    (3.15 looks for the package of a module that was not found, which a rank may have)."""
+    try:
+        lines = traceback.format_tb(trace, limit=-FRAMES_MOST)
+        text = f"{type(error).__name__}: {error}"
+    except BaseException:
+        lines = []
+        text = f"{type(error).__name__} (its traceback could not be made: {type(second).__name__})"
+    return "Traceback (most recent call last):\n" * bool(lines) + "".join(lines) + text
 
 
 def format_stack(frame):

@@ -202,10 +202,10 @@ look_past_deadline(iso__watch *watch, uint64_t now, uint64_t *next)
 {
     uint64_t deadline = watch->seen + watch->hard;
     uint64_t answer_at = deadline + ticks_of(ANSWER_NS), stuck_at = deadline + watch->grace;
+    if (watch->rank->lane != NULL && !watch->answer_done && now >= answer_at)
+        return answer; /* first: on a busy machine both may be due, and a replaced rank can not answer any more */
     if (!watch->stuck_done && now >= stuck_at)
         return count_as_stuck;
-    if (watch->rank->lane != NULL && !watch->answer_done && now >= answer_at)
-        return answer;
     if (now >= watch->next_shot) {
         iso__shot_hard(watch->shot, watch->seen);
         watch->next_shot = now + ticks_of(now - deadline < ticks_of(QUICK_FOR_NS) ? QUICK_NS : SLOW_NS);

@@ -179,7 +179,7 @@ class Handler:
 
     def regex(self, msg):
         """C code that keeps the GIL, for seconds."""
-        re.match(r"(a+)+$", "a" * 27 + "b")
+        re.match(r"(a+)+$", "a" * 25 + "b")
         return 8
 
     # ---- host functions and nested calls
