@@ -114,7 +114,8 @@ class Engine:
         default the logger ``isoexec``.
     :param host_functions: host functions in C: a capsule ``isoexec.functions`` of an extension.
     :param on_event: called as ``on_event(event, rank)`` on the thread that writes the log lines,
-        in order with them: ``"stuck"``, ``"freed"``, ``"replaced"``. It may not close the engine.
+        in order with them: ``"stuck"``, ``"freed"``, ``"replaced"``, ``"reloaded"``. It may not
+        close the engine.
     :param more: settings by name; they win over `settings`.
     :raises ConfigError: settings or functions are wrong; lists every problem.
     :raises EngineStartError: the engine could not be made.

@@ -3,6 +3,7 @@
 import platform
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import isoexec
 from faults.rows import LEVELS
 from support import corpus, host
+from support.site import Site
 
 # A background job starts with Ctrl-C ignored, and so would the hosts that tests start from it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,3 +34,17 @@ def pytest_report_header() -> list[str]:
         f"python {platform.python_version()} in {sys.prefix}",
         f"torture messages: {torture}",
     ]
+
+
+@pytest.fixture(params=["queue", "inline", "queue-main", "inline-main"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """A Site on both channels and the levels that share this process."""
+    channel, _, isolation = request.param.partition("-")
+    site = Site(tmp_path, channel, isolation or "own_gil")
+    path = sys.path[:]  # on isolation main it is the scripts' too
+    yield site
+    site.stop()
+    sys.path[:] = path
+    for name, module in list(sys.modules.items()):
+        if str(tmp_path) in str(getattr(module, "__file__", None)):
+            del sys.modules[name]

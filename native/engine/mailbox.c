@@ -109,6 +109,7 @@ iso__mail_service(iso_rank *rank)
         iso__rank_hold(rank);
     while (letter != NULL) {
         iso__letter *next = letter->next;
+        atomic_store(&letter->begun, true);
         letter->work(rank, letter);
         letter_answer(letter);
         letter = next;

@@ -10,6 +10,7 @@ typedef struct iso__letter {
     void (*work)(iso_rank *rank, struct iso__letter *letter);
     _Atomic uint32_t done; /* futex word: 1 when answered */
     _Atomic int shares;    /* sender, rank */
+    _Atomic bool begun;    /* the rank is at it, or has answered */
     int code;              /* of the answer: 0 or ISO_E... */
     iso_error err;
     iso__text what, argument, answer; /* of a look */

@@ -187,6 +187,7 @@ def attach(modules):
     global own
     own = modules
     own.import_module = import_module
+    own.forget = foreign.clear
     # The exit functions run when the rank ends, not when the host does.
     own.exits._register = own.exits._unregister = lambda row: None
     import atexit

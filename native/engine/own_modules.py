@@ -8,7 +8,7 @@ installed there, and extension modules, which load once. Compiled into libisoexe
 `table` is where the rank's modules are: sys.modules of its own interpreter, or a dict of the rank
 where ranks share one. In the latter case nothing here but `table`, the lists of sys and the caches
 of importlib is touched: whoever owns the table's import function calls `find_spec` and `execute`,
-and sets `import_module`.
+and sets `import_module` and `forget`.
 """
 
 import atexit
@@ -77,10 +77,12 @@ def globals_of(thing):
 class ExitFunction:
     """One registration with atexit."""
 
-    __slots__ = ("arguments", "function", "keywords")
+    __slots__ = ("arguments", "asked_by", "function", "keywords", "path")
 
-    def __init__(self, function, arguments, keywords):
+    def __init__(self, function, arguments, keywords, asked_by):
         self.function, self.arguments, self.keywords = function, arguments, keywords
+        # The globals of the code that registered it, which the row must not keep.
+        self.asked_by, self.path = id(asked_by), asked_by.get("__file__")
 
     def __call__(self):
         self.function(*self.arguments, **self.keywords)
@@ -102,7 +104,7 @@ class ExitFunctions:
         """Registers a function that runs when the rank ends, or when a reload replaces it."""
         if not callable(func):
             raise TypeError("the first argument must be callable")
-        row = ExitFunction(func, args, kwargs)
+        row = ExitFunction(func, args, kwargs, sys._getframe(1).f_globals)
         self._register(row)
         self.rows.append(row)
         return func
@@ -126,7 +128,7 @@ class ExitFunctions:
             try:
                 row()
             except BaseException as error:
-                log(LM_ERR, f"an exit function of the old code raised:\n{format_exception(error)}")
+                log(LM_ERR, f"an exit function of the script raised:\n{format_exception(error)}")
 
 
 class OwnModules:
@@ -144,6 +146,7 @@ class OwnModules:
         self.standard = os.path.join(os.path.dirname(os.__file__), "")
         self.exits = ExitFunctions()
         self.import_module = importlib.import_module
+        self.forget = lambda: None  # at each reload
 
     def install(self):
         """For an interpreter that is the rank's alone: imports and atexit go through here."""
@@ -196,11 +199,11 @@ class OwnModules:
 
     def threads(self):
         """Threads that run own code, as far as threading knows."""
-        me = threading.current_thread()
+        me = threading.get_ident()
         return [
             thread
             for thread in threading.enumerate()
-            if thread is not me
+            if thread.ident != me
             and any(
                 self.is_own_code(part)
                 for part in (
@@ -215,13 +218,27 @@ class OwnModules:
 
     def find_spec(self, name, path=None, target=None):
         """A finder of sys.meta_path: PathFinder's answer, but own source is compiled afresh."""
-        spec = machinery.PathFinder.find_spec(name, path, target)
+        if self.builtins is not None:
+            spec = self.find_shared(name, path)
+        else:
+            spec = machinery.PathFinder.find_spec(name, path, target)
         if (
             spec is not None
             and type(spec.loader) is machinery.SourceFileLoader
             and self.is_own_file(spec.origin)
         ):
             spec.loader = FromSource(spec.loader.name, spec.loader.path)
+        return spec
+
+    def find_shared(self, name, path):
+        """PathFinder's answer. Its namespace packages ask sys.modules for the package they are in,
+        which the table has: here they have the folders that are there now."""
+        spec = machinery.PathFinder.find_spec(name.rpartition(".")[2], path)
+        if spec is None or spec.loader is not None:
+            return machinery.PathFinder.find_spec(name, path)
+        places = list(spec.submodule_search_locations)
+        spec = machinery.ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = places
         return spec
 
     def execute(self, spec, builtins=None):
@@ -256,14 +273,17 @@ class Reload:
         self.own = own
         self.before = dict(own.table)
         self.old = {name: module for name, module in self.before.items() if own.is_own(module)}
+        self.sys = own.table["sys"]
         shared = own.builtins is not None
         names = () if shared else ("path", "meta_path", "path_hooks")  # others may change them too
-        self.lists = [(name, getattr(sys, name)) for name in names]
+        self.lists = [(name, getattr(self.sys, name)) for name in names]
         self.contents = [held[:] for _, held in self.lists]
-        self.path = sys.path[:]
-        self.exits = [row for row in own.exits.rows if own.is_own_code(row.function)]
+        self.path = self.sys.path[:]
+        self.registered = own.exits.rows[:]
+        self.exits = [row for row in self.registered if own.is_own_code(row.function)]
         self.threads = own.threads()
         forget_files(self.old.values())
+        own.forget()
         self.links = [self.unlink(name, module) for name, module in self.old.items()]
         for name in self.old:
             del own.table[name]
@@ -282,13 +302,13 @@ class Reload:
 
         What is not there any more is left to the import, if there is one still.
         """
-        table = self.own.table
+        table, top = self.own.table, [self.own.folder, *sys.path]
         for name in self.old:
             package, _, child = name.rpartition(".")
             if name in table or (package and package not in table):
                 continue
-            places = names_of(table[package]).get("__path__") if package else None
-            if (not package or places is not None) and self.own.find_spec(name, places) is not None:
+            places = names_of(table[package]).get("__path__") if package else top
+            if places is not None and self.own.find_spec(name, places) is not None:
                 self.own.import_module(name)
 
     def undo(self):
@@ -298,7 +318,7 @@ class Reload:
             (name, module)
             for name, module in table.items()
             if self.before.get(name) is not module
-            and (own.is_own(module) or names_of(module).get("__spec__") is None)
+            and (own.is_own(module) or self.is_made_by_hand(name, module))
         ]
         for name, module in new:
             del table[name]
@@ -307,25 +327,39 @@ class Reload:
         for names, child, module in self.links:
             names[child] = module
         for (name, held), was in zip(self.lists, self.contents, strict=True):
-            held[:] = was
-            setattr(sys, name, held)
+            held[:] = was + self.added_by_libraries(held, was)
+            setattr(self.sys, name, held)
         self.drop_places()
-        for row in [row for row in own.exits.rows if self.is_of_failed(row)]:
-            own.exits.drop(row)
+        for row in own.exits.rows[:]:
+            if not any(row is other for other in self.registered) and self.is_of_failed(row):
+                own.exits.drop(row)
         self.let_go()
 
     def drop_places(self):
         """Each load adds the same folders again, where they find nothing."""
-        for place in set(sys.path):
-            while sys.path.count(place) > max(1, self.path.count(place)):
-                del sys.path[len(sys.path) - 1 - sys.path[::-1].index(place)]
+        path = self.sys.path
+        for place in set(path):
+            while path.count(place) > max(1, self.path.count(place)):
+                del path[len(path) - 1 - path[::-1].index(place)]
+
+    @staticmethod
+    def is_made_by_hand(name, module):
+        """Put there by the code that failed. Libraries do it too, inside their package (six)."""
+        return "." not in name and names_of(module).get("__spec__") is None
+
+    def added_by_libraries(self, held, was):
+        """Finders and hooks of libraries that the failed code loaded, and that stay. No paths."""
+        new = [item for item in held if not any(item is old for old in was)]
+        return [i for i in new if not isinstance(i, str) and not self.own.is_own_code(i)]
 
     def is_of_failed(self, row):
-        """Whether the failed code registered the exit function, not a thread of the old one."""
-        if not self.own.is_own_code(row.function) or any(row is old for old in self.exits):
-            return False
-        old = [id(names_of(module)) for module in self.old.values()]
-        return not any(id(names) in old for names in globals_of(row.function))
+        """Whether the code that failed registered it, not a thread of the old one."""
+        old = {id(names_of(module)) for module in self.old.values()}
+        if row.asked_by not in old and self.own.is_own_file(row.path):
+            return True
+        return self.own.is_own_code(row.function) and not any(
+            id(names) in old for names in globals_of(row.function)
+        )
 
     def finish(self, grace):
         """The new code serves: ends what the old code left. `grace` in seconds."""
@@ -338,10 +372,11 @@ class Reload:
         if gc.isenabled():
             gc.collect()  # connections of the old code end now, and memory does not grow
         if threads:
-            watch(threads, grace)
+            watch(threads, grace, self.own.builtins is not None)
 
     def let_go(self):
-        self.before = self.old = self.exits = self.threads = self.links = None
+        self.before = self.old = self.links = None
+        self.registered = self.exits = self.threads = None
 
 
 def forget_files(modules):
@@ -355,7 +390,7 @@ def forget_files(modules):
             del sys.path_importer_cache[place]
 
 
-def watch(threads, grace):
+def watch(threads, grace, daemon):
     """Names in the log those that live on after the grace time; calls go on meanwhile."""
 
     def run():
@@ -370,4 +405,4 @@ def watch(threads, grace):
                 f"{names}. End them in child_exit",
             )
 
-    threading.Thread(target=run, name="isoexec-reload").start()
+    threading.Thread(target=run, name="isoexec-reload", daemon=daemon).start()

@@ -4,6 +4,7 @@
  * first and the others go on untouched. The old modules stand aside until the new handler is there
  * (own_modules.py), and come back if it never is. */
 #include <errno.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "engine/clock.h"
@@ -71,6 +72,7 @@ reload_here(iso_rank *rank, iso_error *err)
         Py_XDECREF(handler);
         if (change_does(change, "undo") < 0)
             iso__failure_start(rank, NULL, ISO_EINTERNAL, "reload: the old modules could not be put back");
+        iso__log(rank->engine, ISO_LOG_NOTICE, rank->number, "the reload failed: the old code goes on");
     }
     Py_DECREF(change);
     return failed;
@@ -111,9 +113,13 @@ wait_until_open(iso_engine *engine, iso_rank *rank, uint64_t end_ns)
     return atomic_load(&rank->state) == ISO__RANK_OPENING ? ISO_ETIMEDOUT : 0;
 }
 
-/* 0 also for a rank that is not open, or whose thread is gone. */
+/* How long a rank that is busy holds up those after it. */
+#define TURN_NS UINT64_C(1000000000)
+
+/* Posts the letter and waits for the answer, as long as the rank's turn and its work take; *letter_out stays NULL if
+ * the rank needs none: it is not open, or its thread is gone. */
 static int
-reload_rank(iso_engine *engine, iso_rank *rank, uint64_t end_ns, iso_error *err)
+ask(iso_engine *engine, iso_rank *rank, uint64_t end_ns, iso__letter **letter_out, iso_error *err)
 {
     int code = wait_until_open(engine, rank, end_ns);
     if (code != 0 || atomic_load(&rank->state) != ISO__RANK_SERVING || atomic_load(&rank->thread_gone))
@@ -122,45 +128,85 @@ reload_rank(iso_engine *engine, iso_rank *rank, uint64_t end_ns, iso_error *err)
     if (letter == NULL)
         return iso__fail(err, ISO_ENOMEM, "no memory to reload rank %d", rank->number);
     letter->round = engine->reload_round;
+    *letter_out = letter;
     iso__letter_send(rank, letter);
-    code = iso__letter_wait(rank, letter, end_ns);
-    if (code == 0 && letter->code != 0 && atomic_load(&rank->state) == ISO__RANK_SERVING) {
-        code = letter->code;
-        if (err != NULL)
-            *err = letter->err;
+    uint64_t turn_ns = iso__clock_monotonic_ns() + TURN_NS;
+    code = iso__letter_wait(rank, letter, turn_ns < end_ns ? turn_ns : end_ns);
+    return code == ISO_ETIMEDOUT && atomic_load(&letter->begun) ? iso__letter_wait(rank, letter, end_ns) : code;
+}
+
+/* What the rank made of it, once it has answered. One that ended meanwhile needs no new code. */
+static int
+answer_of(const iso_rank *rank, const iso__letter *letter, iso_error *err)
+{
+    if (letter == NULL || letter->code == 0 || atomic_load(&rank->state) != ISO__RANK_SERVING)
+        return 0;
+    if (err != NULL)
+        *err = letter->err;
+    return letter->code;
+}
+
+/* One rank of a reload, in the order of the ranks. */
+typedef struct turn {
+    iso_rank *rank;
+    iso__letter *letter;
+    int code;
+} turn;
+
+/* Each rank in its turn; at last all wait for those that were late. Stops at the first that fails. */
+static int
+take_turns(iso_engine *engine, turn *turns, uint64_t end_ns, iso_error *err)
+{
+    int count = engine->config.ranks, code = 0;
+    for (int i = 0; i < 2 * count && code == 0; i++) {
+        turn *now = &turns[i % count];
+        if (i < count)
+            now->code = ask(engine, now->rank, end_ns, &now->letter, err);
+        else if (now->code == ISO_ETIMEDOUT && now->letter != NULL)
+            now->code = iso__letter_wait(now->rank, now->letter, end_ns);
+        if (now->code == 0)
+            code = answer_of(now->rank, now->letter, err);
+        else if (now->code != ISO_ETIMEDOUT)
+            code = now->code;
     }
-    iso__letter_drop(letter);
     return code;
 }
 
 static int
 reload_ranks(iso_engine *engine, int timeout_ms, iso_error *err)
 {
-    uint64_t end_ns = iso__clock_monotonic_ns() + (uint64_t)timeout_ms * 1000000u;
-    int late = 0;
-    for (int i = 0; i < engine->config.ranks; i++) {
-        int code = reload_rank(engine, iso__rank_of(engine, i + 1), end_ns, err);
-        if (engine->closing)
-            return iso__fail(err, ISO_ESTATE, "the engine is closing");
-        if (code == ISO_ETIMEDOUT)
-            late = late != 0 ? late : i + 1; /* those after it get their letters all the same */
-        else if (code != 0)
-            return code;
+    int count = engine->config.ranks, late = 0;
+    turn *turns = calloc((size_t)count, sizeof *turns);
+    if (turns == NULL)
+        return iso__fail(err, ISO_ENOMEM, "no memory to reload %d ranks", count);
+    for (int i = 0; i < count; i++)
+        turns[i].rank = iso__rank_of(engine, i + 1);
+    int code = take_turns(engine, turns, iso__clock_monotonic_ns() + (uint64_t)timeout_ms * 1000000u, err);
+    for (int i = 0; i < count; i++) {
+        if (turns[i].code == ISO_ETIMEDOUT && late == 0)
+            late = i + 1;
+        if (turns[i].letter != NULL)
+            iso__letter_drop(turns[i].letter);
     }
-    return late == 0 ? 0
-                     : iso__fail(err, ISO_ETIMEDOUT,
-                                 "rank %d did not come to the reload within %d ms; it does so before its next call",
-                                 late, timeout_ms);
+    free(turns);
+    if (engine->closing)
+        return iso__fail(err, ISO_ESTATE, "the engine is closing");
+    if (code == 0 && late != 0)
+        return iso__fail(err, ISO_ETIMEDOUT,
+                         "rank %d did not come to the reload within %d ms; it does so before its next call", late,
+                         timeout_ms);
+    return code;
 }
 
-/* The number of a rank that this thread serves in a call, which can not end before the reload does; or 0. */
+/* The number of a rank that this thread holds, in a call, which can not end before the reload does, or in a burst,
+ * beside which no other rank can be attached; or 0. */
 static int
-rank_in_call(const iso_engine *engine)
+rank_held(const iso_engine *engine)
 {
     for (int i = 0; i < engine->config.ranks; i++) {
         const iso_rank *rank = iso__rank_of(engine, i + 1);
         if (atomic_load(&rank->state) == ISO__RANK_SERVING && atomic_load(&rank->thread) == iso__this_thread() &&
-            rank->depth > 0)
+            (rank->depth > 0 || rank->attached))
             return rank->number;
     }
     return 0;
@@ -169,10 +215,11 @@ rank_in_call(const iso_engine *engine)
 static int
 begin(iso_engine *engine, iso_error *err)
 {
-    int number = rank_in_call(engine), code = 0;
+    int number = rank_held(engine), code = 0;
     if (number != 0)
         return iso__fail(err, ISO_ESTATE,
-                         "a call of rank %d can not reload the engine that runs it: do it on another thread", number);
+                         "this thread is in a call or a burst of rank %d: reload after it, or on another thread",
+                         number);
     pthread_mutex_lock(&engine->lock);
     if (engine->closing)
         code = iso__fail(err, ISO_ESTATE, "the engine is closing");

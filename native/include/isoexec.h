@@ -539,7 +539,8 @@ ISO_API int64_t iso_engine_look(iso_engine *engine, int number, const char *what
  * and child_exit and the exit functions of the old code run. One rank after another. If a rank can not, the
  * old code goes on there and in the ranks after it: ISO_ESCRIPT or ISO_EINIT with the traceback. ISO_ETIMEDOUT
  * if a rank did not come to it within timeout_ms; it does so before its next call all the same. ISO_ESTATE if
- * the engine is closing or another reload runs. From any thread; blocks. Returns 0 if no rank is open. */
+ * the engine is closing, another reload runs, or this thread is in a call or a burst of a rank. From any thread;
+ * blocks. Returns 0 if no rank is open. */
 ISO_API int iso_engine_reload(iso_engine *engine, int timeout_ms, iso_error *err);
 
 /* ---- statistics --------------------------------------------------------------------------- */
