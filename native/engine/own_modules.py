@@ -274,8 +274,7 @@ class Reload:
         self.before = dict(own.table)
         self.old = {name: module for name, module in self.before.items() if own.is_own(module)}
         self.sys = own.table["sys"]
-        shared = own.builtins is not None
-        names = () if shared else ("path", "meta_path", "path_hooks")  # others may change them too
+        names = ("path", "meta_path", "path_hooks")
         self.lists = [(name, getattr(self.sys, name)) for name in names]
         self.contents = [held[:] for _, held in self.lists]
         self.path = self.sys.path[:]
@@ -327,8 +326,9 @@ class Reload:
         for names, child, module in self.links:
             names[child] = module
         for (name, held), was in zip(self.lists, self.contents, strict=True):
-            held[:] = was + self.added_by_libraries(held, was)
-            setattr(self.sys, name, held)
+            held[:] = was + self.added_by_others(held, was)
+            if getattr(self.sys, name) is not held:
+                setattr(self.sys, name, held)
         self.drop_places()
         for row in own.exits.rows[:]:
             if not any(row is other for other in self.registered) and self.is_of_failed(row):
@@ -347,10 +347,16 @@ class Reload:
         """Put there by the code that failed. Libraries do it too, inside their package (six)."""
         return "." not in name and names_of(module).get("__spec__") is None
 
-    def added_by_libraries(self, held, was):
-        """Finders and hooks of libraries that the failed code loaded, and that stay. No paths."""
+    def added_by_others(self, held, was):
+        """Finders and hooks of libraries that the failed code loaded, and that stay. Paths only
+        where they may be the host's: in an interpreter that the rank shares with it."""
+        shared = self.own.builtins is not None
         new = [item for item in held if not any(item is old for old in was)]
-        return [i for i in new if not isinstance(i, str) and not self.own.is_own_code(i)]
+        return [
+            item
+            for item in new
+            if (shared if isinstance(item, str) else not self.own.is_own_code(item))
+        ]
 
     def is_of_failed(self, row):
         """Whether the code that failed registered it, not a thread of the old one."""
