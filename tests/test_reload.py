@@ -4,6 +4,7 @@ Each test edits real files and reloads them, on both channels.
 """
 
 import os
+import py_compile
 import subprocess
 import sys
 import time
@@ -180,16 +181,18 @@ def test_a_script_named_like_the_standard_library(site: Site) -> None:
         assert engine.python_exec("go", INVITE).code == 15
 
 
-def test_one_that_puts_an_object_in_its_place(site: Site) -> None:
-    text = """
+@pytest.mark.parametrize("member", ["value = {}", "def value(self): return {}"])
+def test_one_that_puts_an_object_in_its_place(site: Site, member: str) -> None:
+    text = f"""
     import sys
     class Facade:
-        def value(self):
-            return {}
+        {member}
     sys.modules[__name__] = Facade()
     """
     site.write("facade.py", text.format(1))
-    site.handler("return facade.value()", top="import facade")
+    site.handler(
+        "return facade.value() if callable(facade.value) else facade.value", top="import facade"
+    )
     site.start()
     assert site.go() == 1
     site.write("facade.py", text.format(2))
@@ -467,3 +470,36 @@ def test_threads_that_child_exit_ends_are_not_named(site: Site) -> None:
     site.reload()
     assert wait_until(lambda: site.look(WORKERS) == [])
     assert not [line for line in site.log.texts() if "old code go on" in line]
+
+
+def test_a_module_loaded_by_its_path(site: Site) -> None:
+    """An edit within the same second and of the same size too."""
+    top = """
+    from importlib import util
+    spec = util.spec_from_file_location("plugged", __file__.replace("handler", "plug"))
+    plugged = sys.modules["plugged"] = util.module_from_spec(spec)
+    spec.loader.exec_module(plugged)
+    """
+    path = site.write("plug.py", "VALUE = 1\n")
+    site.handler("return plugged.VALUE", top=top)
+    site.start()
+    assert site.go() == 1
+    before = path.stat()
+    path.write_text("VALUE = 2\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    site.reload()
+    assert site.go() == 2
+
+
+def test_a_script_that_is_a_pyc(site: Site) -> None:
+    """No source is there to compile it from."""
+    script = site.folder / "handler.py"
+    site.handler("return 1")
+    compiled = site.folder / "compiled.pyc"
+    py_compile.compile(str(script), str(compiled), doraise=True)
+    site.start(script="compiled.pyc")
+    site.handler("return 2")
+    py_compile.compile(str(script), str(compiled), doraise=True)
+    site.reload()
+    assert site.go() == 2
+    assert compiled.exists()

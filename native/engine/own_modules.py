@@ -12,6 +12,7 @@ and sets `import_module` and `forget`.
 """
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -145,6 +146,7 @@ class OwnModules:
         self.roots = tuple(os.path.join(root, "") for root in {folder, os.path.realpath(folder)})
         self.standard = os.path.join(os.path.dirname(os.__file__), "")
         self.exits = ExitFunctions()
+        self.compiled = set()  # names of own modules that were imported
         self.import_module = importlib.import_module
         self.forget = lambda: None  # at each reload
 
@@ -175,8 +177,9 @@ class OwnModules:
             and INSTALLED.isdisjoint(path.split(os.sep))
         )
 
-    def is_own(self, module):
-        """Whether a reload replaces what the table holds: a module, or what stands for one."""
+    def is_own(self, name, module):
+        """Whether a reload replaces what the table holds under a name: a module, or what an own
+        module put in its place."""
         names = names_of(module)
         path = names.get("__file__")
         if path is not None:
@@ -184,7 +187,7 @@ class OwnModules:
         if isinstance(module, types.ModuleType):  # a namespace package
             places = list(names.get("__path__") or ())
             return bool(places) and all(map(self.is_own_file, places))
-        return self.is_own_code(module)
+        return name in self.compiled or self.is_own_code(module)
 
     def is_own_code(self, thing):
         """Whether a call of it runs code of own modules.
@@ -228,6 +231,7 @@ class OwnModules:
             and self.is_own_file(spec.origin)
         ):
             spec.loader = FromSource(spec.loader.name, spec.loader.path)
+            self.compiled.add(name)
         return spec
 
     def find_shared(self, name, path):
@@ -272,7 +276,9 @@ class Reload:
     def __init__(self, own):
         self.own = own
         self.before = dict(own.table)
-        self.old = {name: module for name, module in self.before.items() if own.is_own(module)}
+        self.old = {
+            name: module for name, module in self.before.items() if own.is_own(name, module)
+        }
         self.sys = own.table["sys"]
         names = ("path", "meta_path", "path_hooks")
         self.lists = [(name, getattr(self.sys, name)) for name in names]
@@ -317,7 +323,7 @@ class Reload:
             (name, module)
             for name, module in table.items()
             if self.before.get(name) is not module
-            and (own.is_own(module) or self.is_made_by_hand(name, module))
+            and (own.is_own(name, module) or self.is_made_by_hand(name, module))
         ]
         for name, module in new:
             del table[name]
@@ -388,7 +394,11 @@ class Reload:
 def forget_files(modules):
     """No cache may answer with what a file or a folder held before."""
     for module in modules:
-        linecache.cache.pop(names_of(module).get("__file__"), None)
+        names = names_of(module)
+        linecache.cache.pop(names.get("__file__"), None)
+        if type(names.get("__loader__")) is machinery.SourceFileLoader:
+            with contextlib.suppress(OSError):  # the .pyc of one that was loaded by its path
+                os.unlink(util.cache_from_source(names["__file__"]))
     for place, finder in list(sys.path_importer_cache.items()):
         if hasattr(finder, "invalidate_caches"):
             finder.invalidate_caches()

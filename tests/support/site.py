@@ -59,18 +59,18 @@ class Site:
         )
         self.write("handler.py", text)
 
-    def start(self, ranks: int = 1, **settings: Any) -> None:
+    def start(self, ranks: int = 1, script: str = "handler.py", **settings: Any) -> None:
         settings.setdefault("allow_look", True)
         settings.setdefault("isolation", self.isolation)
-        script = self.folder / "handler.py"
+        path = self.folder / script
         if self.channel == "inline":
-            host = Host(script, ranks, **settings)
+            host = Host(path, ranks, **settings)
             self.host, self.engine, self.log = host, host.engine, host.log
             self._call = host.call
         else:
             self._recorded = recorded()
             self.log = self._recorded.__enter__()
-            self.engine = Engine(script, ranks=ranks, **settings)
+            self.engine = Engine(path, ranks=ranks, **settings)
             self._call = self.engine.python_exec
 
     def stop(self) -> None:
