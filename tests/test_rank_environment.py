@@ -177,7 +177,7 @@ ALLOWED = (
     "from isotest_pack.inner import value",
     "import OpenSIPS, isoexec; isoexec.rank",
     "from __future__ import annotations",
-    "import xml.etree.ElementTree; xml.etree.ElementTree.fromstring('<a/>')",
+    "import xml.etree.ElementTree; xml.etree.ElementTree.Element('a')",
     "from xml.etree import ElementTree",
     "from xml import etree",
     "import asyncio; asyncio.run(asyncio.sleep(0))",
