@@ -1,4 +1,4 @@
-"""The settings that act inside a rank's own interpreter, put into force before the script is loaded.
+"""Settings that act inside a rank's own interpreter, in force before the script is loaded.
 
 Compiled into libisoexec and run after rank_rules.py, whose names it finds (`number`, `settings`,
 `log`, `patch`). docs/settings.md says what each setting means.
