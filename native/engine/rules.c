@@ -1,5 +1,5 @@
-/* rules.c: installs rank_rules.py and rank_settings.py, or main_rank.py, in a rank, and gives them C functions. Runs with the
- * rank attached. */
+/* rules.c: installs rank_rules.py and rank_settings.py, or main_rank.py, in a rank, and gives them C functions.
+ * Runs with the rank attached. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
