@@ -30,7 +30,7 @@ else:
     from isoexec._native import Call, Edit, Rank, Result, Task
     from isoexec.engine import Engine, RankStats
     from isoexec.paths import get_include, get_library_dir
-    from isoexec.settings import Settings
+    from isoexec.settings import RankSettings, Settings
 
     __version__: str = _native.version()
 
@@ -63,6 +63,7 @@ else:
         "Edit",
         "Engine",
         "Rank",
+        "RankSettings",
         "RankStats",
         "Result",
         "SIPMsg",

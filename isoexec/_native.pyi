@@ -6,10 +6,9 @@ from typing import Any, Literal, Self, final
 
 from _typeshed import structseq
 
-from isoexec.settings import Value
-
 type _Route = Literal["request", "onreply", "failure", "branch"]
 type _Address = tuple[str, int]
+type _Override = tuple[int, int, str, str]  # first and last rank, name, text
 type _Look = Literal["versions", "modules", "memory", "threads", "run"]
 
 type _Kind = Literal[
@@ -218,7 +217,8 @@ class Engine:
 
     def __new__(
         cls,
-        settings: dict[str, Value],
+        settings: dict[str, str],
+        overrides: tuple[_Override, ...],
         functions: tuple[tuple[str, str | None, Callable[..., int | None]], ...],
         log_queue: LogQueue,
         host_functions: object = ...,
@@ -281,6 +281,10 @@ class Engine:
 def version() -> str: ...
 def settings() -> list[tuple[str, str, str, str, str, str, int, int, str]]: ...
 def check_setting(name: str, text: bytes, /) -> str | None: ...
+def check_config(settings: dict[str, str], overrides: tuple[_Override, ...], /) -> str: ...
+def settings_of_rank(
+    settings: dict[str, str], overrides: tuple[_Override, ...], number: int, /
+) -> dict[str, str]: ...
 def errors() -> list[tuple[str, int, str]]: ...
 def outcomes() -> tuple[str, ...]: ...
 def histogram_quantile(histogram: bytes, p: float, /) -> int: ...

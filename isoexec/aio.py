@@ -31,7 +31,7 @@ from isoexec.engine import (
     Route,
 )
 from isoexec.errors import CallTimeoutError, EngineClosedError, OverloadError
-from isoexec.settings import Settings, Value
+from isoexec.settings import PerRank, Settings, Value
 
 __all__ = ["AsyncEngine"]
 
@@ -188,17 +188,19 @@ class AsyncEngine:
         script: str | os.PathLike[str] | None = None,
         *,
         ranks: int | None = None,
-        settings: Mapping[str, Value | os.PathLike[str] | None] | None = None,
+        settings: Mapping[str, Value | None] | None = None,
+        per_rank: PerRank | None = None,
         functions: Mapping[str, HostFunction] | None = None,
         logger: logging.Logger | None = None,
         on_event: Callable[[str, int], None] | None = None,
-        **more: Value | os.PathLike[str] | None,
+        **more: Value | None,
     ) -> None:
         self._make = functools.partial(
             Engine,
             script,
             ranks=ranks,
             settings=settings,
+            per_rank=per_rank,
             functions=functions,
             logger=logger,
             on_event=on_event,

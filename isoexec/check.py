@@ -68,7 +68,12 @@ def check_script(settings: Settings, methods: tuple[str, ...], timeout: float) -
     """
     report = Report()
     with tempfile.TemporaryDirectory(prefix="isoexec-check-") as folder:
-        answer = _run_child(dict(settings), folder, timeout, report)
+        own = {
+            name: effective.value
+            for name, effective in settings.of_rank(1).items()
+            if effective.value is not None and effective.source != "default"
+        }
+        answer = _run_child(own, folder, timeout, report)
         if answer is None:
             return report
         if answer["error"] == "settings":
@@ -77,26 +82,28 @@ def check_script(settings: Settings, methods: tuple[str, ...], timeout: float) -
         report.start_ms = answer["start_ms"]
         if answer["error"] is not None:
             report.findings.append(Finding("start", answer["text"], answer["traceback"]))
-        _inspect(settings, methods, folder, timeout, report)
+        _inspect(own, methods, folder, timeout, report)
     return report
 
 
 def _inspect(
-    settings: Settings, methods: tuple[str, ...], folder: str, timeout: float, report: Report
+    settings: dict[str, str], methods: tuple[str, ...], folder: str, timeout: float, report: Report
 ) -> None:
     out = Path(folder) / "inspect.json"
     wrapper = Path(folder) / "isoexec_inspect.py"
     wrapper.write_bytes(INSPECT.read_bytes())
     task = {
-        "script": os.path.abspath(str(settings["script_name"])),
+        "script": os.path.abspath(settings["script_name"]),
         "mod_init": settings.get("mod_init_function", "mod_init"),
         "child_init": settings.get("child_init_method", "child_init"),
         "methods": list(methods),
         "out": str(out),
     }
     wrapper.with_suffix(".json").write_text(json.dumps(task), encoding="utf-8")
+    # The wrapper's imports are not the script's, which ran with its own in the first child.
+    kept = {name: text for name, text in settings.items() if not name.endswith("_imports")}
     replaced = {
-        **settings,
+        **kept,
         "script_name": str(wrapper),
         "mod_init_function": "mod_init",
         "child_init_method": "child_init",
@@ -109,7 +116,7 @@ def _inspect(
 
 
 def _run_child(
-    settings: dict[str, Any], folder: str, timeout: float, report: Report
+    settings: dict[str, str], folder: str, timeout: float, report: Report
 ) -> dict[str, Any] | None:
     """What the child says, or None after noting that it crashed or took too long."""
     answer = Path(folder) / "start.json"
@@ -142,7 +149,7 @@ def _ending(code: int) -> str:
     return f"the process that loaded the script ended early, with exit code {code}"
 
 
-def start_once(settings: dict[str, Any]) -> dict[str, Any]:
+def start_once(settings: dict[str, str]) -> dict[str, Any]:
     """Starts one rank and ends it: what happened. Runs in the child."""
     import time
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from isoexec import _native
+from isoexec._given import Given
 from isoexec.errors import ConfigError
-from isoexec.settings import Settings, Value, table
+from isoexec.settings import PerRank, Settings, Value, checked_together, rows_of
 
 __all__ = ["Engine", "HostFunction", "RankStats"]
 
@@ -100,12 +101,16 @@ class Engine:
 
     On the channel *queue* every rank has a thread of its own, which starts with the engine, and
     calls come from any thread. On the channel *inline* a thread makes itself a rank with
-    :meth:`open_rank`, and calls run on it, which is some 20 times faster.
+    :meth:`open_rank`, and calls run on it, which is some 20 times faster. Ranks of one engine may
+    have either.
 
     :param script: path of the ``.py`` or ``.pyc`` file; may be left out if the settings name one.
     :param ranks: how many ranks there are, 1 or more; by default 4.
     :param channel: ``"queue"`` or ``"inline"``; by default what the settings say, else queue.
     :param settings: a :class:`~isoexec.Settings` or mapping; ``Settings.from_toml(path)``.
+    :param per_rank: what some ranks have of their own, by rank or range:
+        ``{"3-4": RankSettings(deadline=0.05), 1: {"channel": "inline"}}``; wins over what is for
+        all ranks.
     :param functions: host functions by the name that a script gives to ``msg.call_function``.
         Each is called as ``f(call, *args)`` on the thread of the rank; arguments are str, int or
         None, by the parameters' annotations ``int`` and ``str`` if there are any. The result must
@@ -128,29 +133,30 @@ class Engine:
         *,
         ranks: int | None = None,
         channel: str | None = None,
-        settings: Mapping[str, Value | os.PathLike[str] | None] | None = None,
+        settings: Mapping[str, Value | None] | None = None,
+        per_rank: PerRank | None = None,
         functions: Mapping[str, HostFunction] | None = None,
         logger: logging.Logger | None = None,
         host_functions: object | None = None,
         on_event: Callable[[str, int], None] | None = None,
-        **more: Value | os.PathLike[str] | None,
+        **more: Value | None,
     ) -> None:
-        given = {"script_name": script, "ranks": ranks, "channel": channel}
+        given: dict[str, Value | None] = {"script_name": script, "ranks": ranks, "channel": channel}
         twice = sorted(name for name in more if given.get(name) is not None)
         if twice:
             raise ConfigError(f"{twice[0]} is given twice")
-        defaults = {"channel": "queue"}
-        self.settings = Settings().merged(
-            {**defaults, **_given(settings or {}), **_given(more), **_given(given)}
+        self.settings: Settings = checked_together(
+            [Given("channel", "queue")], rows_of(settings or {}), rows_of(more | given, per_rank)
         )
         rows = _function_rows(functions or {})
         self._log = _LogPump(logger or logging.getLogger("isoexec"), on_event)
         try:
             more_rows = () if host_functions is None else (host_functions,)
-            self._native = _native.Engine(dict(self.settings), rows, self._log.queue, *more_rows)
+            self._native = _native.Engine(
+                self.settings.texts, self.settings.overrides, rows, self._log.queue, *more_rows
+            )
             try:
-                if self._native.channel == "queue":
-                    self._native.start()
+                self._native.start()
             except BaseException:
                 self._native.close()
                 raise
@@ -189,7 +195,7 @@ class Engine:
         :raises OverloadError: the queue is full and the setting ``on_overload`` is ``reject``.
         :raises RankCycleError: the rank waits for the one that this thread serves.
         :raises EngineClosedError: the engine is closed, or was before the call ended.
-        :raises RankError: the engine has the channel inline, or calls are nested too deeply.
+        :raises RankError: the rank has the channel inline, or calls are nested too deeply.
         :raises ArgumentError: there is no such rank, or the message is empty.
         """
         return self._native.python_exec(
@@ -237,12 +243,12 @@ class Engine:
     def open_rank(self, number: int) -> _native.Rank:
         """Makes the calling thread the rank `number`; blocks 10 to 100 ms while the script loads.
 
-        For the channel inline. Use the rank on this thread only, and close it there (it is a
-        context manager). The thread may open the number again later.
+        For ranks with the channel inline. Use the rank on this thread only, and close it there (it
+        is a context manager). The thread may open the number again later.
 
         :param number: 1 to ``ranks``.
         :raises ScriptError: the script, ``mod_init`` or ``child_init`` failed; see ``traceback``.
-        :raises RankError: the number is open, the engine is closed, or has the channel queue.
+        :raises RankError: the number is open or has the channel queue, or the engine is closed.
         :raises ArgumentError: the number is out of range, or the thread's stack is too small.
         :raises EngineStartError: no interpreter could be made.
         """
@@ -253,8 +259,7 @@ class Engine:
 
         :raises EngineClosedError: the engine is closed.
         """
-        highest = int(self.settings.get("ranks", DEFAULT_RANKS))
-        rows = (self._rank_stats(number) for number in range(1, highest + 1))
+        rows = (self._rank_stats(number) for number in range(1, self.settings.rank_count + 1))
         return [row for row in rows if row.open or row.calls]
 
     def _rank_stats(self, number: int) -> RankStats:
@@ -328,7 +333,7 @@ class Engine:
 
     @property
     def channel(self) -> Literal["queue", "inline"]:
-        """How calls reach the ranks."""
+        """How calls reach the ranks, but for those that have a channel of their own."""
         return self._native.channel
 
     @property
@@ -367,8 +372,6 @@ class Engine:
         state = " closed" if self.closed else ""
         return f"<Engine {self.settings.get('script_name')!r}{state}>"
 
-
-DEFAULT_RANKS = int(table()["ranks"].default)
 
 _OPEN: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
@@ -415,12 +418,6 @@ class _LogPump:
         self.queue.close()
         if threading.current_thread() is not self._thread:
             self._thread.join()
-
-
-def _given(
-    values: Mapping[str, Value | os.PathLike[str] | None],
-) -> dict[str, Value | os.PathLike[str]]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _function_rows(

@@ -173,18 +173,95 @@ def test_config_flags(folder: Path) -> None:
 def test_config_template_is_toml_with_every_setting(folder: Path) -> None:
     text = run_isoexec("config", "template", cwd=folder).expect().out
     assert tomllib.loads(text) == {"engine": {}}
-    lines = [line.removeprefix("# ") for line in text.splitlines() if " = " in line]
-    given = tomllib.loads("\n".join(lines))
-    assert list(given) == list(table())
+    lines = [
+        line.removeprefix("# ")
+        for line in text.splitlines()
+        if line == "# [rank.3-4]" or " = " in line
+    ]
+    given = tomllib.loads("\n".join(["[engine]", *lines]))
+    assert list(given["engine"]) == list(table())
+    assert given["rank"] == {"3-4": {"deadline": "20ms"}}
+    (folder / "isoexec.toml").write_text("\n".join(["[engine]", *lines]), encoding="utf-8")
+    run_isoexec("config", "show", "-c", "isoexec.toml", cwd=folder).expect()
 
 
-def test_config_show_tells_what_was_given(folder: Path) -> None:
-    (folder / "isoexec.toml").write_text("[engine]\nmax_depth = 3\n", encoding="utf-8")
-    arguments = ["config", "show", "--json", "-c", "isoexec.toml", "--ranks", "2"]
-    shown = run_isoexec(*arguments, cwd=folder, env={"ISOEXEC_GRACE": "7"}).expect().out
-    settings = json.loads(shown)["settings"]
-    given = {name: row["value"] for name, row in settings.items() if row["given"]}
-    assert given == {"max_depth": "3", "ranks": "2", "grace": "7"}
+def test_config_show_tells_what_each_rank_gets_and_from_where(folder: Path) -> None:
+    (folder / "isoexec.toml").write_text(
+        '[engine]\nmax_depth = 3\ndeadline = "50ms"\n[rank.2-3]\ndeadline = "20ms"\ngrace = 1\n',
+        encoding="utf-8",
+    )
+    arguments = ["config", "show", "-c", "isoexec.toml", "--ranks", "4", "--deadline", "1s"]
+    arguments += ["--rank", "3:grace=3s", "-o", "environment=A=1,B=2"]
+    variables = {"ISOEXEC_SPIN": "0", "ISOEXEC_RANK_1_2_GRACE": "7", "ISOEXEC_RANK_2_GRACE": "8"}
+    shown = run_isoexec(*arguments, "--json", cwd=folder, env=variables).expect().out
+    settings = {
+        name: [tuple(group.values()) for group in groups]
+        for name, groups in json.loads(shown)["settings"].items()
+    }
+    assert list(settings) == list(table())
+    assert settings["max_depth"] == [("all", "3", "isoexec.toml [engine]")]
+    assert settings["spin"] == [("all", "0", "ISOEXEC_SPIN")]
+    assert settings["queue_size"] == [("all", "1024", "default")]
+    assert settings["memory_limit"] == [("all", None, "not with isolation own_gil")]
+    assert settings["environment"] == [("all", "A=1,B=2", "-o environment")]
+    assert settings["deadline"] == [
+        ("1,4", "1s", "--deadline"),
+        ("2-3", "20ms", "isoexec.toml [rank.2-3]"),
+    ]
+    assert settings["grace"] == [
+        ("1", "7s", "ISOEXEC_RANK_1_2_GRACE"),
+        ("2", "8s", "ISOEXEC_RANK_2_GRACE"),
+        ("3", "3s", "--rank 3"),
+        ("4", "5s", "default"),
+    ]
+    lines = run_isoexec(*arguments, cwd=folder, env=variables).expect().out.splitlines()
+    assert [line.split() for line in lines if "20ms" in line] == [
+        ["2-3", "20ms", "isoexec.toml", "[rank.2-3]"]
+    ]
+
+
+def test_config_show_lists_every_problem_with_where_it_stands(folder: Path) -> None:
+    (folder / "isoexec.toml").write_text(
+        "[engine]\ngraces = 1\n[rank.3-4]\ndeadline = 0\nranks = 3\n[rank.9]\ngrace = 1\n"
+        '[rank.x]\ngrace = 1\n[rank.2]\nisolation = "main"\nrecursion_limit = 100\n',
+        encoding="utf-8",
+    )
+    arguments = ["-c", "isoexec.toml", "--rank", "1:memory_limit=64M", "--timing", "never"]
+    environment = {"ISOEXEC_RANK_1_DEADLIN": "5", "ISOEXEC_RANK_3_4_DEADLINE": "-1"}
+    ended = run_isoexec("config", "show", *arguments, cwd=folder, env=environment).expect(3)
+    for start, says in (
+        ("isoexec.toml [engine]: ", "nearest is grace"),
+        ("isoexec.toml [rank.3-4]: deadline: ", "1ms to 1h"),
+        ("isoexec.toml [rank.3-4]: ranks ", "whole engine"),
+        ("isoexec.toml [rank.9]: ", "1 to 4"),
+        ("isoexec.toml [rank.x]: ", "3-4"),
+        ("isoexec.toml [rank.2]: recursion_limit: ", "isolation main"),
+        ("--rank 1: memory_limit: ", "isolation process"),
+        ("--timing: ", "sampled"),
+        ("ISOEXEC_RANK_1_DEADLIN: ", "nearest is deadline"),
+        ("ISOEXEC_RANK_3_4_DEADLINE: deadline: ", "1ms to 1h"),
+    ):
+        found = [line for line in ended.err.splitlines() if line.strip().startswith(start)]
+        assert any(says in line for line in found), (start, says, ended.err)
+
+
+def test_exec_runs_on_a_rank_with_its_own_settings(folder: Path) -> None:
+    (folder / "handler.py").write_text(
+        "import os\n" + SCRIPT.replace("return 5", "return int(os.environ['CODE'])"),
+        encoding="utf-8",
+    )
+    arguments = ["route", "invite.sip", "--on", "2", "--json", "--rank", "2:environment=CODE=42"]
+    for more in ([], ["--rank", "1,2:channel=queue"], ["--channel", "queue"]):
+        assert json.loads(execute(folder, *arguments, *more).expect().out)["code"] == 42
+    for wrong in ("2:deadline", "deadline=1"):
+        assert "NAME=VALUE" in execute(folder, *arguments, "--rank", wrong).expect(2).err
+
+
+def test_check_keeps_to_the_imports_that_are_allowed(folder: Path) -> None:
+    good = ["--allow-imports", "logging", "-m", "route"]
+    assert "runs in a rank" in check(folder, *good).expect().out
+    shown = check(folder, "--deny-imports", "logging").expect(5).out
+    assert "deny_imports" in shown
 
 
 def test_demo(folder: Path) -> None:

@@ -40,7 +40,6 @@ WITHOUT = {
     "process": {
         "pr-signal-asyncio": "signal handlers can be set in a process of its own",
         "daemon_thread": "daemon threads end with the process: none is refused",
-        "threads_that_are_not_allowed": "the setting is not there yet",
     },
 }
 

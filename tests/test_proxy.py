@@ -320,4 +320,6 @@ def test_check_and_print_config() -> None:
     run([*base, "--check-config"]).expect(0)
     shown = run([*base, "--print-config"]).expect(0).out
     assert '"ranks"' in shown
+    refused = run([*base, "--check-config", "--rank", "2:channel=queue"]).expect(3)
+    assert "inline" in refused.err
     assert "udp:127.0.0.1:0" in shown

@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
+from isoexec._given import Given
+from isoexec._sources import environment_rows, toml_rows
 from isoexec.engine import LOG_LEVELS
 from isoexec.errors import ConfigError, EngineError, IsoexecError, ScriptError
-from isoexec.settings import Settings, Value, table
+from isoexec.settings import Settings, checked_together, table
 
 EXIT_GOOD = 0
 EXIT_FAILED = 1
@@ -66,7 +68,7 @@ def failures() -> Iterator[None]:
 
 
 def settings_options(command: Command) -> Command:
-    """Adds -c, -o and one option for each row of the settings table, except those in HANDLER."""
+    """Adds -c, -o, --rank and one option for each row of the settings table but HANDLER's."""
     for row in reversed(table().values()):
         if row.name == "script_name":
             continue
@@ -77,6 +79,14 @@ def settings_options(command: Command) -> Command:
             metavar=row.type.upper(),
             help=f"{row.doc} [{row.range_text}; {shown}env: {row.environment}]",
         )(command)
+    command = click.option(
+        "--rank",
+        "rank_pairs",
+        multiple=True,
+        metavar="RANKS:NAME=VALUE",
+        help="A setting of some ranks, 3-4:deadline=20ms; may be given again. "
+        "[env: ISOEXEC_RANK_3_4_DEADLINE, ISOEXEC_RANK_3_DEADLINE]",
+    )(command)
     command = click.option(
         "-o",
         "--option",
@@ -90,22 +100,50 @@ def settings_options(command: Command) -> Command:
         "--config",
         "toml",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="TOML file; its table [engine] is read.",
+        help="TOML file; its tables [engine] and, for some ranks, [rank.3-4] are read.",
     )(command)
 
 
 def load_settings(
-    toml: Path | None, pairs: tuple[str, ...], options: dict[str, Any], script: str | None
+    toml: Path | None,
+    pairs: tuple[str, ...],
+    options: dict[str, Any],
+    script: str | None,
+    defaults: dict[str, str] | None = None,
 ) -> Settings:
-    """The settings of a command line: options win over the environment, that over the TOML file."""
-    given: dict[str, Value | Any] = {"script_name": script}
+    """The settings of a command line, checked together as an engine does.
+
+    :param options: by the names of settings, and ``rank_pairs``.
+    :param defaults: what the command itself has instead of the table's defaults.
+    """
+    rows = [Given("script_name", script, "HANDLER")] if script is not None else []
     for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise click.UsageError(f"-o {pair}: NAME=VALUE is needed")
-        given[name.strip().replace("-", "_")] = value
-    given |= {name: value for name, value in options.items() if value is not None}
-    return Settings.load(given, toml=toml)
+        name, value = _pair("-o", pair)
+        rows.append(Given(name, value, f"-o {name}"))
+    for pair in options.pop("rank_pairs"):
+        ranks, colon, rest = pair.partition(":")
+        if not colon:
+            raise click.UsageError(f"--rank {pair}: RANKS:NAME=VALUE is needed")
+        name, value = _pair("--rank", rest)
+        rows.append(Given(name, value, f"--rank {ranks}", ranks))
+    rows += [
+        Given(name, value, table()[name].option)
+        for name, value in options.items()
+        if value is not None
+    ]
+    return checked_together(
+        [Given(name, value, "the command") for name, value in (defaults or {}).items()],
+        toml_rows(toml) if toml is not None else [],
+        environment_rows(),
+        rows,
+    )
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"{option} {text}: NAME=VALUE is needed")
+    return name.strip().replace("-", "_"), value
 
 
 def log_to_stderr() -> None:
@@ -146,12 +184,14 @@ def readable(text: str | bytes) -> str:
     return octets.decode("utf-8", "backslashreplace")
 
 
-def show_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Prints columns; the first is aligned left, the others right."""
+def show_table(
+    header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, left: bool = False
+) -> None:
+    """Prints columns; the first is aligned left, the others right, or `left` all."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, tuple("-" * width for width in widths), *rows):
         cells = [
-            cell.ljust(width) if i == 0 else cell.rjust(width)
+            cell.ljust(width) if i == 0 or left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         click.echo("  ".join(cells).rstrip())

@@ -24,6 +24,8 @@ from isoexec.cli.common import (
 )
 from isoexec.errors import RankError
 
+DEFAULTS = {"timing": "full", "channel": "inline"}
+
 
 @click.command("exec")
 @SCRIPT
@@ -40,11 +42,13 @@ from isoexec.errors import RankError
 @click.option("--source", metavar="IP:PORT", callback=address, help="Sender of the message.")
 @click.option("--destination", metavar="IP:PORT", callback=address, help="Where it was received.")
 @click.option(
-    "--rank",
+    "--on",
+    "rank",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Number of the rank to open.",
+    metavar="RANK",
+    help="Number of the rank that runs it.",
 )
 @click.option(
     "--repeat",
@@ -82,11 +86,10 @@ def exec_(
     octets = message.read()
     log_to_stderr()
     with failures():
-        settings = load_settings(toml, pairs, {"timing": "full"} | _given(options), script)
-        highest = max(rank, int(settings.get("ranks", 1)))
-        channel = str(settings.get("channel", "inline"))
+        settings = load_settings(toml, pairs, options, script, DEFAULTS)
+        highest = max(rank, settings.rank_count)
         with (
-            Engine(settings=settings, ranks=highest, channel=channel) as engine,
+            Engine(settings=settings, ranks=highest) as engine,
             _way_in(engine, rank) as python_exec,
         ):
             times = []
@@ -106,14 +109,10 @@ def exec_(
     click.get_current_context().exit(EXIT_GOOD if result.outcome == "returned" else EXIT_FAILED)
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
 @contextlib.contextmanager
 def _way_in(engine: Engine, number: int) -> Iterator[Callable[..., Result]]:
     """What runs a method in the rank, on the engine's channel."""
-    if engine.channel == "queue":
+    if engine.settings.of_rank(number)["channel"].value == "queue":
         yield functools.partial(engine.python_exec, rank=number)
         return
     try:

@@ -143,7 +143,7 @@ def wait_for_end(proxy: Proxy) -> int:
 
 
 def ready_line(engine: Engine, ranks: int, addresses: list[str]) -> str:
-    level = engine.settings.get("isolation", "own_gil")
+    level = "/".join(sorted({str(row["isolation"].value) for row in engine.settings.ranks()}))
     return (
         f"isoexec {isoexec.__version__} ready: CPython {platform.python_version()}, "
         f"{ranks} ranks {level}, handler {engine.settings['script_name']}, "
@@ -199,11 +199,13 @@ def serve(
             engine_options.setdefault("ranks", None)
             engine_options["ranks"] = engine_options["ranks"] or workers
         settings = load_settings(toml, pairs, engine_options, script).merged({"channel": "inline"})
+        if any(row["channel"].value != "inline" for row in settings.ranks()):
+            raise ConfigError("the ranks of a proxy are its workers, so their channel is inline")
         level = settings.get("log_level")
         if level is not None:
             given.append(("log_level", str(level)))
         if print_config:
-            show_json({"engine": dict(settings), "proxy": given})
+            show_json({"engine": dict(settings), "rank": settings.per_rank, "proxy": given})
         if check_config or print_config:
             return 0
         return run(settings, given, graceful_timeout, pid_file, notify)
@@ -223,7 +225,7 @@ def run(
     log_to_stderr()
     tell = _proxy.notify if notify else lambda _text: None
     with Engine(settings=settings, host_functions=_proxy.functions()) as engine:
-        ranks = int(engine.settings.get("ranks", isoexec.engine.DEFAULT_RANKS))
+        ranks = engine.settings.rank_count
         proxy = Proxy(engine, ranks, given)
         if pid_file is not None:
             pid_file.write_text(f"{os.getpid()}\n")

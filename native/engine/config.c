@@ -63,29 +63,16 @@ check_isolation(problems *found, int isolation, const char *whose)
 }
 
 static void
-check_numbers(problems *found, const iso_config *config)
+check_values(problems *found, const iso_config *config)
 {
+    iso_error err;
     for (size_t i = 0; i < iso__row_count; i++) {
         const iso__row *row = &iso__rows[i];
+        if (iso__row_is_text(row) && iso__row_check_items(row, *iso__row_text(row, config), &err) < 0)
+            problem(found, "%s", err.message);
         if (!iso__row_is_text(row) && !iso__row_allows(row, iso__row_number(row, config)))
             problem(found, "%s: %lld is not within %s", row->public.name, (long long)iso__row_number(row, config),
                     iso_setting_get(i)->range_text);
-    }
-}
-
-/* Engine-wide values that no rank of the engine-wide level can have, and that are not the defaults. */
-static void
-check_engine_wide(problems *found, const iso_config *config)
-{
-    iso_config defaults;
-    iso_config_init(&defaults);
-    check_isolation(found, config->isolation, "");
-    for (size_t i = 0; i < iso__row_count; i++) {
-        const iso__row *row = &iso__rows[i];
-        bool given = iso__row_is_text(row) ? *iso__row_text(row, config) != NULL
-                                           : iso__row_number(row, config) != iso__row_number(row, &defaults);
-        if (given && config->override_count == 0)
-            check_scope(found, row, config->isolation, "");
     }
 }
 
@@ -104,6 +91,23 @@ apply(const iso_override *override, iso_config *config, iso_error *err)
     return iso_config_set(config, override->name, override->text, err);
 }
 
+/* A rank does not get what can not act on it. */
+static void
+take_away_idle(iso_config *config)
+{
+    iso_config defaults;
+    iso_config_init(&defaults);
+    for (size_t i = 0; i < iso__row_count; i++) {
+        const iso__row *row = &iso__rows[i];
+        if (acts_on(row, config->isolation))
+            continue;
+        if (iso__row_is_text(row))
+            *iso__row_text(row, config) = *iso__row_text(row, &defaults);
+        else
+            iso__row_set_number(row, config, iso__row_number(row, &defaults));
+    }
+}
+
 int
 iso_config_of_rank(const iso_config *config, int number, iso_config *out, iso_error *err)
 {
@@ -119,7 +123,56 @@ iso_config_of_rank(const iso_config *config, int number, iso_config *out, iso_er
         if (failed)
             return failed;
     }
+    take_away_idle(out);
     return 0;
+}
+
+/* The level of a rank, whatever is wrong with its other settings. */
+static int
+isolation_of(const iso_config *config, int number)
+{
+    iso_config scratch = *config;
+    for (size_t i = 0; i < config->override_count; i++) {
+        const iso_override *override = &config->overrides[i];
+        bool ours = override->name != NULL && strcmp(override->name, "isolation") == 0;
+        if (ours && number >= override->first && number <= override->last)
+            apply(override, &scratch, NULL);
+    }
+    return scratch.isolation;
+}
+
+/* A value for all ranks acts on those that can have it. One that acts on none is a mistake. */
+static bool
+acts_somewhere(const iso_config *config, const iso__row *row)
+{
+    for (int number = 1; number <= config->ranks; number++) {
+        if (acts_on(row, isolation_of(config, number)))
+            return true;
+    }
+    return false;
+}
+
+/* Whether it differs from the default; an empty text says nothing, but an empty list does. */
+static bool
+is_given(const iso__row *row, const iso_config *config)
+{
+    iso_config defaults;
+    iso_config_init(&defaults);
+    if (!iso__row_is_text(row))
+        return iso__row_number(row, config) != iso__row_number(row, &defaults);
+    const char *text = *iso__row_text(row, config);
+    return text != NULL && (row->kind == ISO__KIND_LIST || text[0] != '\0');
+}
+
+static void
+check_engine_wide(problems *found, const iso_config *config)
+{
+    check_isolation(found, config->isolation, "");
+    for (size_t i = 0; i < iso__row_count; i++) {
+        const iso__row *row = &iso__rows[i];
+        if (is_given(row, config) && !acts_somewhere(config, row))
+            check_scope(found, row, config->isolation, "");
+    }
 }
 
 static void
@@ -136,11 +189,12 @@ static void
 check_override(problems *found, const iso_config *config, const iso_override *override)
 {
     char whose[48];
-    iso_config scratch = *config, rank;
+    iso_config scratch = *config;
     iso_error err = {0};
     range_name(override, whose);
     if (override->first < 1 || override->last < override->first || override->last > config->ranks) {
-        problem(found, "%sthe ranks are 1 to %d", whose, config->ranks);
+        problem(found, "%sthere %s: the setting ranks allows 1 to %d", whose,
+                override->first == override->last ? "is no such rank" : "are no such ranks", config->ranks);
         return;
     }
     if (apply(override, &scratch, &err) < 0) {
@@ -149,12 +203,9 @@ check_override(problems *found, const iso_config *config, const iso_override *ov
     }
     const iso__row *row = iso__row_find(override->name, NULL);
     for (int number = override->first; number <= override->last; number++) {
-        if (iso_config_of_rank(config, number, &rank, NULL) < 0)
-            continue; /* told by its own row */
-        check_isolation(found, rank.isolation, whose);
-        check_scope(found, row, rank.isolation, whose);
-        if (!acts_on(row, rank.isolation))
-            break;
+        int isolation = isolation_of(config, number);
+        check_isolation(found, isolation, whose);
+        check_scope(found, row, isolation, whose);
     }
 }
 
@@ -166,7 +217,7 @@ iso_config_check(const iso_config *config, iso_error *err)
         return iso__fail(err, ISO_ECONFIG, "the config was not made by iso_config_init of this version");
     if (err != NULL)
         *err = (iso_error){.code = ISO_ECONFIG};
-    check_numbers(&found, config);
+    check_values(&found, config);
     if (found.count > 0 && (config->isolation < 0 || config->isolation > ISO_ISOLATION_PROCESS))
         return ISO_ECONFIG; /* nothing below can be told without */
     check_engine_wide(&found, config);

@@ -58,5 +58,7 @@ iso__row_set_number(const iso__row *row, iso_config *config, int64_t number)
 /* NULL, with the nearest name in err, if there is none. */
 const iso__row *iso__row_find(const char *name, iso_error *err);
 bool iso__row_allows(const iso__row *row, int64_t number);
+/* Whether each item of a list is what the table says. 0, or ISO_ECONFIG. */
+int iso__row_check_items(const iso__row *row, const char *text, iso_error *err);
 
 #endif

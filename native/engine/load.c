@@ -89,6 +89,8 @@ iso__own_modules_install(iso_rank *rank, iso_error *err)
         return install_in_main(rank, err);
     rank->own_modules = iso__own_modules_new(rank, PyImport_GetModuleDict(), NULL);
     PyObject *done = rank->own_modules != NULL ? PyObject_CallMethod(rank->own_modules, "install", NULL) : NULL;
+    if (done != NULL)
+        Py_SETREF(done, PyObject_CallOneArg(iso__rank_rule(rank, "guard_imports"), rank->own_modules));
     if (done == NULL)
         return iso__failure_start(rank, err, ISO_EINTERP, "the interpreter could not be prepared");
     Py_DECREF(done);

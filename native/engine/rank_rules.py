@@ -161,7 +161,7 @@ def patch_logging(module):
 class PatchFinder:
     """Patches a module of the standard library right after its first import."""
 
-    patches = {"logging": patch_logging}
+    patches = {}
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
@@ -178,6 +178,29 @@ class PatchFinder:
 
             spec.loader.exec_module = exec_module
         return spec
+
+
+def patch(name, change):
+    """Has change(module) done to a module of the standard library, now or when it is imported."""
+    if name in sys.modules:
+        change(sys.modules[name])
+    else:
+        PatchFinder.patches[name] = change
+
+
+def refuse_threads():
+    """The refusal of a thread names the setting (CPython's speaks of isolated interpreters)."""
+
+    def refused(*args, **keywords):
+        raise RuntimeError(
+            "threads are off in this rank, which has the setting allow_threads=false: "
+            "work in the method, or set allow_threads"
+        )
+
+    for name in ("start_new_thread", "start_new", "start_joinable_thread"):
+        for module, attribute in ((_thread, name), (threading, f"_{name}")):
+            if hasattr(module, attribute):
+                setattr(module, attribute, refused)
 
 
 def refuse_daemon_threads():
@@ -238,6 +261,9 @@ def install():
         if not settings["allow_daemon_threads"]:
             refuse_daemon_threads()
     sys.meta_path.insert(0, PatchFinder)
+    patch("logging", patch_logging)
+    if not settings["allow_threads"]:
+        refuse_threads()
     sys.stdout = sys.__stdout__ = LogStream(1, "<stdout>")
     sys.stderr = sys.__stderr__ = LogStream(2, "<stderr>")
     sys.stdin = sys.__stdin__ = None
@@ -377,7 +403,10 @@ def stop_threads(grace):
             for callback in callbacks:
                 callback()
 
-        threading.Thread(target=run, name="isoexec-exit").start()
+        if settings["allow_threads"]:
+            threading.Thread(target=run, name="isoexec-exit").start()
+        else:
+            run()  # there is no worker to wait for
     while others := script_threads():
         others[0].join(max(0.0, end - time.monotonic()))
         if time.monotonic() >= end:

@@ -1,4 +1,5 @@
-/* rules.c: installs rank_rules.py in a rank, and gives it its C functions. Runs with the rank attached. */
+/* rules.c: installs rank_rules.py and rank_settings.py, or main_rank.py, in a rank, and gives them C functions.
+ * Runs with the rank attached. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +8,11 @@
 
 #include <marshal.h>
 
+#include "engine/units.h"
 #include "main_library_py.h"
 #include "main_rank_py.h"
 #include "rank_rules_py.h"
+#include "rank_settings_py.h"
 
 #define RANK_CAPSULE "isoexec.rank"
 
@@ -191,20 +194,57 @@ add(PyObject *names, const char *key, PyObject *value)
 }
 
 static PyObject *
-presets(iso_rank *rank)
+text_object(const char *text, size_t length)
+{
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, "surrogateescape");
+}
+
+/* The items of a list setting; None if there is none. */
+static PyObject *
+items(const char *text)
+{
+    if (text == NULL)
+        Py_RETURN_NONE;
+    PyObject *made = PyList_New(0);
+    iso__list list = iso__list_over(text);
+    iso_str item;
+    while (made != NULL && iso__list_next(&list, &item)) {
+        PyObject *value = text_object(item.p, item.n);
+        if (value == NULL || PyList_Append(made, value) < 0)
+            Py_CLEAR(made);
+        Py_XDECREF(value);
+    }
+    return made;
+}
+
+static PyObject *
+settings_dict(const iso_rank *rank)
 {
     const iso_config *settings = &rank->settings;
+    PyObject *made = PyDict_New();
+    if (made == NULL || add(made, "allow_threads", PyBool_FromLong(settings->allow_threads)) ||
+        add(made, "allow_daemon_threads", PyBool_FromLong(settings->allow_daemon_threads)) ||
+        add(made, "recursion_limit", PyLong_FromLong(settings->recursion_limit)) ||
+        add(made, "switch_interval", PyFloat_FromDouble((double)settings->switch_interval / 1e9)) ||
+        add(made, "process", PyBool_FromLong(rank->whole)) || add(made, "environment", items(settings->environment)) ||
+        add(made, "sys_path", items(settings->sys_path)) ||
+        add(made, "allow_imports", items(settings->allow_imports)) ||
+        add(made, "deny_imports", items(settings->deny_imports)))
+        Py_CLEAR(made);
+    return made;
+}
+
+static PyObject *
+presets(iso_rank *rank)
+{
     PyObject *self = PyCapsule_New(rank, RANK_CAPSULE, NULL);
     Py_XSETREF(rank->capsule, Py_XNewRef(self));
     PyObject *names = self != NULL ? PyDict_New() : NULL;
     int failed = names == NULL;
     for (PyMethodDef *def = rank_functions; !failed && def->ml_name != NULL; def++)
         failed = add(names, def->ml_name, PyCFunction_New(def, self));
-    failed = failed || add(names, "number", PyLong_FromLong(rank->number)) ||
-             add(names, "settings",
-                 Py_BuildValue("{s:i,s:i,s:i,s:d}", "process", rank->whole, "allow_daemon_threads",
-                               settings->allow_daemon_threads, "recursion_limit", settings->recursion_limit,
-                               "switch_interval", (double)settings->switch_interval / 1e9));
+    failed =
+        failed || add(names, "number", PyLong_FromLong(rank->number)) || add(names, "settings", settings_dict(rank));
     Py_XDECREF(self);
     if (failed)
         Py_CLEAR(names);
@@ -234,23 +274,33 @@ add_rules(iso_rank *rank, const char *source, const char *name)
         Py_SETREF(rank->rules, iso__run_embedded(source, name, rank->rules));
 }
 
+/* Runs a function of an embedded file. */
+static int
+run_rule(iso_rank *rank, const char *name)
+{
+    PyObject *function = iso__rank_rule(rank, name);
+    PyObject *done = function != NULL ? PyObject_CallNoArgs(function) : NULL;
+    Py_XDECREF(done);
+    return done != NULL ? 0 : -1;
+}
+
+/* Nothing of the host's interpreter is replaced by a rank in it. */
 int
 iso__rank_rules_install(iso_rank *rank, iso_error *err)
 {
+    bool in_main = iso__rank_in_main(rank);
     PyObject *names = presets(rank);
     if (names != NULL)
         rank->rules = iso__run_embedded(iso__rank_rules_py, "rank_rules.py", names);
     Py_XDECREF(names);
-    if (iso__rank_in_main(rank)) {
+    int failed = 0;
+    if (in_main) {
         add_rules(rank, iso__main_library_py, "main_library.py");
         add_rules(rank, iso__main_rank_py, "main_rank.py");
-        if (rank->rules != NULL)
-            return 0; /* nothing of the host's interpreter is replaced */
+    } else {
+        add_rules(rank, iso__rank_settings_py, "rank_settings.py");
+        failed = rank->rules == NULL || run_rule(rank, "install") < 0 || run_rule(rank, "install_settings") < 0;
     }
-    PyObject *install = iso__rank_rule(rank, "install");
-    PyObject *done = install != NULL ? PyObject_CallNoArgs(install) : NULL;
-    if (done == NULL)
-        return iso__failure_start(rank, err, ISO_EINTERP, "the interpreter could not be prepared");
-    Py_DECREF(done);
-    return 0;
+    failed = failed || rank->rules == NULL;
+    return failed ? iso__failure_start(rank, err, ISO_EINTERP, "the interpreter could not be prepared") : 0;
 }

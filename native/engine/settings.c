@@ -1,6 +1,7 @@
 /* settings.c: the table of settings, and one setting from text. */
 #include "engine/settings.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,7 +89,7 @@ range_text(const iso__row *row, char *out, size_t size)
     } else if (row->kind == ISO__KIND_BOOL) {
         snprintf(out, size, "true or false");
     } else if (iso__row_is_text(row)) {
-        snprintf(out, size, "%s", row->kind == ISO__KIND_LIST ? "list" : "text");
+        snprintf(out, size, row->kind == ISO__KIND_LIST ? "list of %s" : "text", row->public.choices);
     } else {
         number_text(row, row->public.min, low, sizeof low);
         number_text(row, row->public.max, high, sizeof high);
@@ -211,6 +212,34 @@ iso__row_allows(const iso__row *row, int64_t number)
     return (number == 0 && may_be_none(row)) || (number >= row->public.min && number <= row->public.max);
 }
 
+static bool
+is_item(const char *form, iso_str item)
+{
+    if (strcmp(form, "NAME=VALUE") == 0) {
+        const char *equals = memchr(item.p, '=', item.n);
+        return equals != NULL && equals > item.p;
+    }
+    bool good = true;
+    for (size_t i = 0; strcmp(form, "MODULE") == 0 && i < item.n; i++) {
+        unsigned char c = (unsigned char)item.p[i];
+        good = good && (c == '_' || c == '.' || c >= 0x80 || isalnum(c));
+    }
+    return good && item.p[0] != '.';
+}
+
+int
+iso__row_check_items(const iso__row *row, const char *text, iso_error *err)
+{
+    iso__list list = iso__list_over(text);
+    iso_str item;
+    while (row->kind == ISO__KIND_LIST && iso__list_next(&list, &item)) {
+        if (!is_item(row->public.choices, item))
+            return iso__fail(err, ISO_ECONFIG, "%s: \"%.*s\" is not %s", row->public.name,
+                             (int)(item.n < 64 ? item.n : 64), item.p, row->public.choices);
+    }
+    return 0;
+}
+
 int
 iso_config_set(iso_config *config, const char *name, const char *text, iso_error *err)
 {
@@ -218,8 +247,12 @@ iso_config_set(iso_config *config, const char *name, const char *text, iso_error
     if (row == NULL)
         return ISO_ECONFIG;
     if (iso__row_is_text(row)) {
-        *iso__row_text(row, config) = text;
-        return 0;
+        if (row->kind == ISO__KIND_LIST && strcasecmp(text, "none") == 0)
+            text = NULL; /* an empty one is something else: it allows nothing */
+        int failed = iso__row_check_items(row, text, err);
+        if (!failed)
+            *iso__row_text(row, config) = text;
+        return failed;
     }
     int64_t number;
     const iso_setting *setting = iso_setting_get((size_t)(row - iso__rows));
@@ -231,4 +264,27 @@ iso_config_set(iso_config *config, const char *name, const char *text, iso_error
                          may_be_none(row) ? "; none is no limit" : "");
     iso__row_set_number(row, config, number);
     return 0;
+}
+
+int64_t
+iso_config_get(const iso_config *config, const char *name, char *out, size_t size)
+{
+    char number[ISO__UNIT_TEXT];
+    const iso__row *row = iso__row_find(name, NULL);
+    if (row == NULL)
+        return ISO_ECONFIG;
+    const char *text = number;
+    if (iso__row_is_text(row)) {
+        text = *iso__row_text(row, config);
+    } else {
+        int64_t value = iso__row_number(row, config);
+        number_text(row, value, number, sizeof number);
+        if (value == 0 && number[0] == '\0')
+            text = may_be_none(row) ? NULL : "0";
+    }
+    if (text == NULL)
+        text = row->kind == ISO__KIND_STR ? "" : "none";
+    if (size > 0)
+        snprintf(out, size, "%s", text);
+    return (int64_t)strlen(text);
 }

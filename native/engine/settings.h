@@ -3,7 +3,7 @@
  * row here.
  *
  * X(member, kind, scope, choices, default, min, max, doc).
- * kind: STR, LIST (text of items, iso__list_next), INT, BOOL, CHOICE (int), TIME (int64_t, ns), SIZE (int64_t,
+ * kind: STR, LIST (text of items, iso__list_next; `choices` is what an item is), INT, BOOL, CHOICE (int), TIME (int64_t, ns), SIZE (int64_t,
  * octets). The default of a STR or LIST is its text or NULL, that of the others its number; a TIME or SIZE of 0
  * is "none", whatever min says.
  * scope: ENGINE one value for the engine; RANK may differ from rank to rank; INTERPRETER the same, but it acts
@@ -29,7 +29,7 @@
     X(venv, STR, ENGINE, "", NULL, 0, 0,                                                                               \
       "Virtual environment whose packages scripts see, when the engine starts Python; default: the one that holds "    \
       "libisoexec.")                                                                                                   \
-    X(preload, LIST, ENGINE, "", NULL, 0, 0,                                                                           \
+    X(preload, LIST, ENGINE, "MODULE", NULL, 0, 0,                                                                     \
       "Modules that the main interpreter imports before the first rank, besides the engine's own list.")               \
     X(ranks, INT, ENGINE, "", 4, 1, 1024, "Number of ranks; each costs 2 to 9 MB.")                                    \
     X(isolation, CHOICE, RANK, "own_gil=0|shared_gil=1|main=2|process=3", ISO_ISOLATION_OWN_GIL, 0, 3,                 \
@@ -58,12 +58,15 @@
     X(recursion_limit, INT, INTERPRETER, "", 0, 0, 1000000, "sys.setrecursionlimit of each rank; 0 leaves CPython's.") \
     X(switch_interval, TIME, INTERPRETER, "", 500 * ISO__US, ISO__US, ISO__SECOND,                                     \
       "sys.setswitchinterval of each rank: how long a busy thread of the script may keep a call waiting.")             \
-    X(allow_imports, LIST, INTERPRETER, "", NULL, 0, 0,                                                                \
-      "Modules that scripts may import, with what is inside them; the script's own files always. None: all.")          \
-    X(deny_imports, LIST, INTERPRETER, "", NULL, 0, 0, "Modules that scripts may not import.")                         \
-    X(environment, LIST, INTERPRETER, "", NULL, 0, 0,                                                                  \
-      "NAME=VALUE items that scripts find in os.environ, and processes that they start.")                              \
-    X(sys_path, LIST, INTERPRETER, "", NULL, 0, 0, "Folders that go before the others in sys.path.")                   \
+    X(allow_imports, LIST, INTERPRETER, "MODULE", NULL, 0, 0,                                                          \
+      "Modules that the script's own files may import, with what is inside them, besides each other, OpenSIPS and "    \
+      "isoexec. None: all; an empty list: nothing more.")                                                              \
+    X(deny_imports, LIST, INTERPRETER, "MODULE", NULL, 0, 0,                                                           \
+      "Modules that the script's own files may not import, with what is inside them; wins over allow_imports.")        \
+    X(environment, LIST, INTERPRETER, "NAME=VALUE", NULL, 0, 0,                                                        \
+      "What scripts find in os.environ, and processes that they start with it, besides the environment of the host.")  \
+    X(sys_path, LIST, INTERPRETER, "FOLDER", NULL, 0, 0,                                                               \
+      "Folders that come in sys.path after the script's own and before all others.")                                   \
     X(python_executable, STR, PROCESS, "", NULL, 0, 0,                                                                 \
       "Python of a rank with isolation process, of the same minor version; None: the one that the engine runs.")       \
     X(memory_limit, SIZE, PROCESS, "", 0, 64 * ISO__MIB, INT64_C(1) << 50,                                             \

@@ -1,93 +1,179 @@
-/* config.c: fills an iso_config from a dict, and names every problem at once. */
+/* config.c: an iso_config from what Python gives: texts by name, and rows for some ranks. What it says about one
+ * config, it says without an engine. */
 #include "ext.h"
 
-/* Times as Python has them, to the nanosecond. */
+/* A text that the config borrows: it lives as long as self->keep. NULL with an error set. */
 static const char *
-seconds_text(double seconds, char text[40])
+kept_text(ext_config *self, PyObject *text)
 {
-    PyOS_snprintf(text, 40, "%.9f", seconds);
-    return text;
-}
-
-/* The setting's text: new reference to bytes. */
-static PyObject *
-setting_text(PyObject *value)
-{
-    PyObject *text;
-    char seconds[40];
-    if (PyBool_Check(value)) {
-        return PyBytes_FromString(value == Py_True ? "1" : "0");
+    PyObject *octets = PyUnicode_AsEncodedString(text, "utf-8", "surrogateescape");
+    char *borrowed = NULL;
+    Py_ssize_t length; /* none: a NUL inside is an error */
+    if (octets == NULL || PyList_Append(self->keep, octets) < 0 ||
+        PyBytes_AsStringAndSize(octets, &borrowed, &length) || strlen(borrowed) != (size_t)length) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_ValueError, "a setting must not contain NUL");
+        }
+        borrowed = NULL;
     }
-    if (PyUnicode_Check(value)) {
-        text = Py_NewRef(value);
-    } else if (PyLong_Check(value)) {
-        text = PyObject_Str(value);
-    } else if (PyFloat_Check(value)) {
-        text = PyUnicode_FromFormat("%s", seconds_text(PyFloat_AS_DOUBLE(value), seconds));
-    } else {
-        PyErr_Format(PyExc_TypeError, "a setting must be str, int, float, bool or None, not %.100s",
-                     Py_TYPE(value)->tp_name);
-        return NULL;
-    }
-    PyObject *octets = text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "surrogateescape");
-    Py_XDECREF(text);
-    return octets;
+    Py_XDECREF(octets);
+    return borrowed;
 }
 
 static int
-set_one(iso_config *config, PyObject *name, PyObject *value, PyObject *keep, PyObject *problems)
+set_values(ext_config *self, ext_state *state, PyObject *values)
 {
-    PyObject *octets = setting_text(value);
-    int failed = octets == NULL || PyList_Append(keep, octets) < 0;
-    Py_XDECREF(octets);
-    const char *key = failed ? NULL : PyUnicode_AsUTF8(name);
-    if (key == NULL) {
+    PyObject *name, *value;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(values, &at, &name, &value)) {
+        if (!PyUnicode_Check(name) || !PyUnicode_Check(value)) {
+            PyErr_SetString(PyExc_TypeError, "settings must be texts by their names");
+            return -1;
+        }
+        iso_error err = {0};
+        const char *key = kept_text(self, name), *text = key != NULL ? kept_text(self, value) : NULL;
+        if (text == NULL) {
+            return -1;
+        }
+        int code = iso_config_set(&self->config, key, text, &err);
+        if (code < 0) {
+            ext_raise(state, code, err.message, "");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+set_overrides(ext_config *self, PyObject *rows)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(rows);
+    self->overrides = PyMem_Calloc((size_t)count + 1, sizeof *self->overrides);
+    if (self->overrides == NULL) {
+        PyErr_NoMemory();
         return -1;
     }
-    iso_error err = {0};
-    if (strlen(PyBytes_AS_STRING(octets)) != (size_t)PyBytes_GET_SIZE(octets)) {
-        PyOS_snprintf(err.message, sizeof err.message, "setting %.100s must not contain NUL", key);
-    } else if (iso_config_set(config, key, PyBytes_AS_STRING(octets), &err) == 0) {
-        return 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        iso_override *row = &self->overrides[i];
+        PyObject *item = PyTuple_GET_ITEM(rows, i), *name, *text;
+        if (!PyTuple_Check(item)) {
+            PyErr_SetString(PyExc_TypeError, "an override must be a tuple");
+            return -1;
+        }
+        if (!PyArg_ParseTuple(item, "iiUU:override", &row->first, &row->last, &name, &text) ||
+            (row->name = kept_text(self, name)) == NULL || (row->text = kept_text(self, text)) == NULL) {
+            return -1;
+        }
     }
-    PyObject *text = PyUnicode_DecodeUTF8(err.message, (Py_ssize_t)strlen(err.message), "replace");
-    failed = text == NULL || PyList_Append(problems, text) < 0;
-    Py_XDECREF(text);
-    return failed ? -1 : 0;
-}
-
-static int
-raise_problems(ext_state *state, PyObject *problems)
-{
-    PyObject *separator = PyUnicode_FromString("; ");
-    PyObject *joined = separator == NULL ? NULL : PyUnicode_Join(separator, problems);
-    const char *text = joined == NULL ? NULL : PyUnicode_AsUTF8(joined);
-    if (text != NULL) {
-        ext_raise(state, ISO_ECONFIG, text, "");
-    }
-    Py_XDECREF(separator);
-    Py_XDECREF(joined);
-    return -1;
+    self->config.overrides = self->overrides;
+    self->config.override_count = (size_t)count;
+    return 0;
 }
 
 int
-ext_config_fill(ext_state *state, iso_config *config, PyObject *values, PyObject *keep)
+ext_config_init(ext_config *self, ext_state *state, PyObject *values, PyObject *rows)
 {
-    PyObject *problems = PyList_New(0);
-    if (problems == NULL) {
+    iso_config_init(&self->config);
+    self->overrides = NULL;
+    self->keep = PyList_New(0);
+    if (self->keep == NULL || set_values(self, state, values) < 0 || set_overrides(self, rows) < 0) {
+        ext_config_fini(self);
         return -1;
     }
-    PyObject *name, *value;
-    Py_ssize_t at = 0;
-    int code = 0;
-    while (code == 0 && PyDict_Next(values, &at, &name, &value)) {
-        if (value != Py_None) {
-            code = set_one(config, name, value, keep, problems);
+    return 0;
+}
+
+void
+ext_config_fini(ext_config *self)
+{
+    PyMem_Free(self->overrides);
+    Py_XDECREF(self->keep);
+}
+
+/* ---- module functions ---- */
+
+static PyObject *
+decoded(const char *text)
+{
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "surrogateescape");
+}
+
+PyObject *
+ext_check_setting(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *name, *text;
+    if (!PyArg_ParseTuple(args, "sy:check_setting", &name, &text)) {
+        return NULL;
+    }
+    iso_config config;
+    iso_error err = {0};
+    iso_config_init(&config);
+    if (iso_config_set(&config, name, text, &err) == 0) {
+        Py_RETURN_NONE;
+    }
+    return PyUnicode_DecodeUTF8(err.message, (Py_ssize_t)strlen(err.message), "replace");
+}
+
+static int
+parse(PyObject *module, PyObject *args, const char *format, ext_config *out, int *number_out)
+{
+    PyObject *values, *rows;
+    if (!PyArg_ParseTuple(args, format, &PyDict_Type, &values, &PyTuple_Type, &rows, number_out)) {
+        return -1;
+    }
+    return ext_config_init(out, PyModule_GetState(module), values, rows);
+}
+
+PyObject *
+ext_check_config(PyObject *module, PyObject *args)
+{
+    ext_config config;
+    if (parse(module, args, "O!O!:check_config", &config, NULL) < 0) {
+        return NULL;
+    }
+    iso_error err = {0};
+    iso_config_check(&config.config, &err);
+    ext_config_fini(&config);
+    return decoded(err.traceback);
+}
+
+/* The text of a setting, whatever its length: new reference. */
+static PyObject *
+setting_text(const iso_config *config, const char *name)
+{
+    char *text = NULL;
+    int64_t length = iso_config_get(config, name, NULL, 0);
+    if (length >= 0 && (text = PyMem_Malloc((size_t)length + 1)) == NULL) {
+        return PyErr_NoMemory();
+    }
+    if (text != NULL) {
+        iso_config_get(config, name, text, (size_t)length + 1);
+    }
+    PyObject *made = decoded(text != NULL ? text : "");
+    PyMem_Free(text);
+    return made;
+}
+
+PyObject *
+ext_settings_of_rank(PyObject *module, PyObject *args)
+{
+    ext_config config;
+    int number;
+    if (parse(module, args, "O!O!i:settings_of_rank", &config, &number) < 0) {
+        return NULL;
+    }
+    iso_config of_rank;
+    iso_error err = {0};
+    int code = iso_config_of_rank(&config.config, number, &of_rank, &err);
+    PyObject *made = code == 0 ? PyDict_New() : ext_raise(PyModule_GetState(module), code, err.message, "");
+    const iso_setting *row;
+    for (size_t i = 0; made != NULL && (row = iso_setting_get(i)) != NULL; i++) {
+        PyObject *text = setting_text(&of_rank, row->name);
+        if (text == NULL || PyDict_SetItemString(made, row->name, text) < 0) {
+            Py_CLEAR(made);
         }
+        Py_XDECREF(text);
     }
-    if (code == 0 && PyList_GET_SIZE(problems) != 0) {
-        code = raise_problems(state, problems);
-    }
-    Py_DECREF(problems);
-    return code;
+    ext_config_fini(&config);
+    return made;
 }

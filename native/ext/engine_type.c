@@ -27,28 +27,50 @@ all_functions(ext_engine *self, PyObject *capsule, size_t *count)
     return both;
 }
 
+/* Notes how calls reach each rank. Ranks whose settings are wrong count as the others: the engine will say so. */
 static int
-create(ext_engine *self, PyObject *values, PyObject *capsule)
+note_channels(ext_engine *self, const iso_config *config)
 {
-    iso_config config;
+    int count = config->ranks > 0 ? config->ranks : 0;
+    self->channels = PyMem_Malloc((size_t)count + 1);
+    if (self->channels == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    self->rank_count = count;
+    self->channel = config->channel;
+    for (int i = 0; i < count; i++) {
+        iso_config rank;
+        int channel = iso_config_of_rank(config, i + 1, &rank, NULL) == 0 ? rank.channel : config->channel;
+        self->channels[i] = (unsigned char)channel;
+        self->queue_ranks += channel == ISO_CHANNEL_QUEUE;
+    }
+    return 0;
+}
+
+static int
+create(ext_engine *self, PyObject *values, PyObject *rows, PyObject *capsule)
+{
+    ext_config settings;
     iso_error err = {0};
-    iso_config_init(&config);
-    PyObject *keep = PyList_New(0);
     size_t function_count = 0;
-    iso_function *table = keep == NULL ? NULL : all_functions(self, capsule, &function_count);
-    int code = -1;
-    if (table != NULL && ext_config_fill(self->state, &config, values, keep) == 0) {
-        config.functions = table;
-        config.function_count = function_count;
-        config.log = ext_log_put;
-        config.log_user = self->queue;
-        config.event = ext_event_put;
-        config.event_user = self->queue;
-        self->rank_count = config.ranks;
-        self->channel = config.channel;
-        self->reject = config.on_overload == ISO_OVERLOAD_REJECT;
+    iso_function *table = all_functions(self, capsule, &function_count);
+    if (table == NULL || ext_config_init(&settings, self->state, values, rows) < 0) {
+        PyMem_Free(table);
+        return -1;
+    }
+    iso_config *config = &settings.config;
+    int code = note_channels(self, config);
+    if (code == 0) {
+        config->functions = table;
+        config->function_count = function_count;
+        config->log = ext_log_put;
+        config->log_user = self->queue;
+        config->event = ext_event_put;
+        config->event_user = self->queue;
+        self->reject = config->on_overload == ISO_OVERLOAD_REJECT;
         PyThreadState *saved = PyEval_SaveThread();
-        code = iso_engine_create(&self->handle, &config, &err);
+        code = iso_engine_create(&self->handle, config, &err);
         PyEval_RestoreThread(saved);
         if (code < 0) {
             err.code = code;
@@ -56,21 +78,21 @@ create(ext_engine *self, PyObject *values, PyObject *capsule)
         }
     }
     PyMem_Free(table);
-    Py_XDECREF(keep);
+    ext_config_fini(&settings);
     return code;
 }
 
 static PyObject *
 engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *values, *functions, *queue, *capsule = NULL;
+    PyObject *values, *rows, *functions, *queue, *capsule = NULL;
     ext_state *state = PyType_GetModuleState(type);
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs) != 0) {
         PyErr_SetString(PyExc_TypeError, "Engine takes positional arguments only");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "O!O!O!|O:Engine", &PyDict_Type, &values, &PyTuple_Type, &functions,
-                          state->log_queue_type, &queue, &capsule)) {
+    if (!PyArg_ParseTuple(args, "O!O!O!O!|O:Engine", &PyDict_Type, &values, &PyTuple_Type, &rows, &PyTuple_Type,
+                          &functions, state->log_queue_type, &queue, &capsule)) {
         return NULL;
     }
     if (capsule != NULL && !PyCapsule_IsValid(capsule, "isoexec.functions")) {
@@ -89,7 +111,7 @@ engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     pthread_mutex_init(&self->place_lock, NULL);
     pthread_cond_init(&self->place_free, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (ext_functions_init(self, functions) < 0 || create(self, values, capsule) < 0) {
+    if (ext_functions_init(self, functions) < 0 || create(self, values, rows, capsule) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -306,6 +328,7 @@ engine_dealloc(ext_engine *self)
     PyObject_GC_UnTrack(self);
     PyTypeObject *type = Py_TYPE(self);
     ext_functions_fini(self);
+    PyMem_Free(self->channels);
     Py_XDECREF(self->queue);
     pthread_cond_destroy(&self->place_free);
     pthread_mutex_destroy(&self->place_lock);
@@ -325,7 +348,8 @@ PyDoc_STRVAR(submit_doc,
              "Hands a call to a rank. One with a user comes back from completions(), and never waits for a place.");
 
 static PyMethodDef engine_methods[] = {
-    {"start", (PyCFunction)ext_engine_start, METH_NOARGS, "start($self, /)\n--\n\nStarts the ranks of a queue engine."},
+    {"start", (PyCFunction)ext_engine_start, METH_NOARGS,
+     "start($self, /)\n--\n\nStarts the queue ranks, if there are any."},
     {"python_exec", (PyCFunction)(void (*)(void))ext_engine_exec, METH_FASTCALL | METH_KEYWORDS, exec_doc},
     {"submit", (PyCFunction)(void (*)(void))ext_engine_submit, METH_FASTCALL | METH_KEYWORDS, submit_doc},
     {"completions", (PyCFunction)ext_engine_completions, METH_O,
@@ -355,7 +379,8 @@ static PyGetSetDef engine_getset[] = {
 };
 
 static PyType_Slot engine_slots[] = {
-    {Py_tp_doc, "Engine(settings, functions, log_queue, host_functions=None, /)\n--\n\nThe owner of one iso_engine."},
+    {Py_tp_doc, "Engine(settings, overrides, functions, log_queue, host_functions=None, /)\n--\n\n"
+                "The owner of one iso_engine."},
     {Py_tp_new, engine_new},
     {Py_tp_dealloc, engine_dealloc},
     {Py_tp_finalize, engine_finalize},

@@ -77,7 +77,9 @@ struct ext_engine {
     Py_ssize_t function_count;
     ext_rank *ranks;         /* open ones, borrowed, linked */
     int rank_count;          /* setting ranks */
-    int channel;             /* ISO_CHANNEL_... */
+    unsigned char *channels; /* owned: ISO_CHANNEL_... of each rank, by its number - 1 */
+    int channel;             /* ISO_CHANNEL_... of the engine as a whole */
+    int queue_ranks;         /* how many have the channel queue */
     int reject;              /* setting on_overload: a full queue is an error */
     int closing;
     int inside;              /* threads that use the handle with the GIL released */
@@ -216,9 +218,17 @@ int ext_message_set(iso_msg *msg, PyObject *bytes);
 extern PyType_Spec ext_engine_spec;
 
 /* config.c */
-/* Sets what the dict `values` names. The texts that the config borrows are put into the list `keep`. -1: raised,
- * with every problem in one exception. */
-int ext_config_fill(ext_state *state, iso_config *config, PyObject *values, PyObject *keep);
+typedef struct ext_config {
+    iso_config config;
+    iso_override *overrides; /* owned */
+    PyObject *keep;          /* strong: a list of what the texts point into */
+} ext_config;
+/* From a dict of texts by name and a tuple of (first, last, name, text). -1: raised, and nothing is to be freed. */
+int ext_config_init(ext_config *self, ext_state *state, PyObject *values, PyObject *rows);
+void ext_config_fini(ext_config *self);
+PyObject *ext_check_setting(PyObject *module, PyObject *args);
+PyObject *ext_check_config(PyObject *module, PyObject *args);
+PyObject *ext_settings_of_rank(PyObject *module, PyObject *args);
 
 /* functions.c */
 int ext_functions_init(ext_engine *engine, PyObject *rows);

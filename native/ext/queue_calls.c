@@ -173,7 +173,7 @@ prepare(ext_engine *self, ext_arguments *in, int names, PyObject *const *args, P
         ext_raise_closed(state);
         return -1;
     }
-    if (self->channel != ISO_CHANNEL_QUEUE) {
+    if (self->queue_ranks == 0) {
         ext_raise(
             state, ISO_ESTATE,
             "this engine has the channel inline: open_rank() makes the calling thread a rank, whose python_exec() "
@@ -189,6 +189,13 @@ prepare(ext_engine *self, ext_arguments *in, int names, PyObject *const *args, P
         char text[100];
         PyOS_snprintf(text, sizeof text, "there is no rank %d: ranks is %d", in->rank, self->rank_count);
         ext_raise(state, ISO_EINVAL, text, "");
+    } else if (in->rank != ISO_ANY_RANK && self->channels[in->rank - 1] != ISO_CHANNEL_QUEUE) {
+        char text[150];
+        PyOS_snprintf(text, sizeof text,
+                      "rank %d has the channel inline: open_rank(%d) makes the calling thread that rank, and its "
+                      "python_exec() runs here",
+                      in->rank, in->rank);
+        ext_raise(state, ISO_ESTATE, text, "");
     } else {
         message = ext_message_bytes(in->values[EXT_MESSAGE]);
     }
@@ -327,6 +334,9 @@ ext_engine_start(ext_engine *self, PyObject *Py_UNUSED(ignored))
 {
     if (is_closed(self)) {
         return ext_raise_closed(self->state);
+    }
+    if (self->queue_ranks == 0) {
+        Py_RETURN_NONE;
     }
     iso_error err = {0};
     self->inside++;

@@ -23,12 +23,13 @@ ext_rank_open(ext_engine *engine, int number)
     if (engine->handle == NULL || engine->closing) {
         return ext_raise_closed(state);
     }
-    if (engine->channel != ISO_CHANNEL_INLINE) {
-        return ext_raise(
-            state, ISO_ESTATE,
-            "the ranks of this engine have threads of their own (channel queue): call python_exec() of the "
-            "engine, or make it with channel='inline'",
-            "");
+    if (number >= 1 && number <= engine->rank_count && engine->channels[number - 1] == ISO_CHANNEL_QUEUE) {
+        char text[200];
+        PyOS_snprintf(text, sizeof text,
+                      "rank %d has a thread of its own (channel queue): call python_exec() of the engine, or give "
+                      "the rank channel='inline'",
+                      number);
+        return ext_raise(state, ISO_ESTATE, text, "");
     }
     ext_rank *self = PyObject_GC_New(ext_rank, state->rank_type);
     if (self == NULL) {

@@ -26,22 +26,6 @@ table_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-table_check_setting(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    const char *name, *text;
-    if (!PyArg_ParseTuple(args, "sy:check_setting", &name, &text)) {
-        return NULL;
-    }
-    iso_config config;
-    iso_error err = {0};
-    iso_config_init(&config);
-    if (iso_config_set(&config, name, text, &err) == 0) {
-        Py_RETURN_NONE;
-    }
-    return PyUnicode_DecodeUTF8(err.message, (Py_ssize_t)strlen(err.message), "replace");
-}
-
-static PyObject *
 table_errors(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
 #define ERROR_ROW(name, number, text) {#name, number},
@@ -137,8 +121,12 @@ PyMethodDef ext_table_methods[] = {
     {"version", table_version, METH_NOARGS, "version()\n--\n\nVersion of the loaded library."},
     {"settings", table_settings, METH_NOARGS,
      "settings()\n--\n\n(name, type, scope, choices, default, range, min, max, doc) of each setting."},
-    {"check_setting", table_check_setting, METH_VARARGS,
+    {"check_setting", ext_check_setting, METH_VARARGS,
      "check_setting(name, text, /)\n--\n\nWhat is wrong with a setting, or None."},
+    {"check_config", ext_check_config, METH_VARARGS,
+     "check_config(settings, overrides, /)\n--\n\nEvery problem of settings together, one a line."},
+    {"settings_of_rank", ext_settings_of_rank, METH_VARARGS,
+     "settings_of_rank(settings, overrides, number, /)\n--\n\nThe text of each setting that a rank gets."},
     {"errors", table_errors, METH_NOARGS, "errors()\n--\n\n(name, number, text) of each error code."},
     {"outcomes", table_outcomes, METH_NOARGS, "outcomes()\n--\n\nNames of the outcomes, by number."},
     {"histogram_quantile", table_quantile, METH_VARARGS,

@@ -388,14 +388,20 @@ typedef struct iso_config {
 /* Every default, and the size. */
 ISO_API void iso_config_init(iso_config *config);
 /* Sets one member by its name from text, checked against its range: for a host's config file. Times are
- * "20ms", "1.5s" (ns, us, ms, s, m, h; a plain number is seconds), sizes "64M" (K, M, G), "none" is 0.
+ * "20ms", "1.5s" (ns, us, ms, s, m, h; a plain number is seconds), sizes "64M" (K, M, G), "none" is 0;
+ * of a list it is NULL, which is not the same as empty.
  * ISO_ECONFIG with a sentence that names the nearest setting. The text is borrowed by string members. */
 ISO_API int iso_config_set(iso_config *config, const char *name, const char *text, iso_error *err);
+/* Writes a member as the text that iso_config_set would take, with a NUL, at most size octets.
+ * Returns the length it has, which may be more; ISO_ECONFIG if there is no such setting. */
+ISO_API int64_t iso_config_get(const iso_config *config, const char *name, char *out, size_t size);
 /* Checks everything that can be checked before anything starts: ISO_ECONFIG with every problem, in err->message
- * as far as they fit, in err->traceback one to a line. iso_engine_create does it too. */
+ * as far as they fit, in err->traceback one to a line. A line starts with "rank 3: " or "ranks 3-4: " if it is
+ * about an override, then comes the setting's name. A value for all ranks acts on those that can have it, and is a
+ * problem if none can. iso_engine_create does it too. */
 ISO_API int iso_config_check(const iso_config *config, iso_error *err);
-/* What rank `number` gets: a copy with its overrides applied and without the table of them; strings are
- * borrowed. ISO_EINVAL if there is no such rank, ISO_ECONFIG if an override is wrong. */
+/* What rank `number` gets: a copy with its overrides applied and without the table of them, and with the
+ * default of what can not act on its isolation; strings are borrowed. ISO_EINVAL if there is no such rank, ISO_ECONFIG if an override is wrong. */
 ISO_API int iso_config_of_rank(const iso_config *config, int number, iso_config *out, iso_error *err);
 
 /* One row of the settings table. */
@@ -403,7 +409,7 @@ typedef struct iso_setting {
     const char *name;
     const char *type;         /* "str", "list", "int", "bool", "choice", "time", "size" */
     const char *scope;        /* "engine", "rank", "interpreter" (not on isolation main), "process" (only there) */
-    const char *choices;      /* "off=0|sampled=1|full=2" of a choice, else "" */
+    const char *choices;      /* "off=0|sampled=1|full=2" of a choice; of a list what an item is, "MODULE"; else "" */
     const char *default_text; /* "" for none */
     const char *range_text;   /* what may be given: "1 to 1024", "1ms to 1h", "off, sampled or full" */
     int64_t min, max;         /* of a number, in ns or octets */
