@@ -4,12 +4,14 @@ Run it with the Python that isoexec is installed in. --check writes nothing and 
 not what it would write.
 """
 
+import importlib
 import sys
 from pathlib import Path
 
 from isoexec.settings import Setting, table
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 
 SETTINGS_HEAD = """\
 # Settings
@@ -92,8 +94,38 @@ def settings_page() -> str:
     return SETTINGS_HEAD + "".join(settings_row(row) for row in table().values())
 
 
+FAULTS_HEAD = """\
+# Faults
+
+Made by `make docs` from the rows of `tests/faults/`. `make faults` runs every cell, each in a
+process of its own, on every CPython that is there. Do not edit this page.
+
+What was measured with OpenSIPS 4.0.1 (module python) and Kamailio 5.6.3 (app_python3), and what
+isoexec does on each isolation level. "Same": as the column before.
+
+| a handler | Kamailio | OpenSIPS | own_gil | main | process |
+|---|---|---|---|---|---|
+"""
+
+
+def faults_page() -> str:
+    """The matrix as a page: the rows come from the tests, so that what it says was tried."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    rows = importlib.import_module("faults.rows")
+    lines = []
+    for row in rows.ROWS:
+        expected = [row.expected(level) for level in rows.LEVELS]
+        shown = [expected[0]] + [
+            "same" if text == before else text
+            for before, text in zip(expected, expected[1:], strict=False)
+        ]
+        cells = [row.what, row.kamailio, row.opensips, *shown]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
+    return FAULTS_HEAD + "".join(lines)
+
+
 def pages() -> dict[str, str]:
-    return {"settings.md": settings_page()}
+    return {"settings.md": settings_page(), "faults.md": faults_page()}
 
 
 def main() -> int:
