@@ -1,5 +1,6 @@
 """Python hosts in processes of their own: however they end, the exit code is theirs."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -184,3 +185,25 @@ with engine.open_rank(1) as rank:
 assert codes == [1] * 4, codes
 """
     run_python(PROLOGUE + text, tmp_path).expect()
+
+
+@pytest.mark.parametrize("level", ["own_gil", "main"])
+def test_the_hosts_handler_of_crashes_is_told(tmp_path: Path, level: str) -> None:
+    """A thread of the engine leaves signals to the host, but not those of its own faults."""
+    (tmp_path / "handler.py").write_text(
+        "import mmap\n"
+        "class Handler:\n"
+        "    def child_init(self, rank):\n"
+        "        return 0\n"
+        "    def crash(self, msg):\n"
+        "        mmap.mmap(-1, mmap.PAGESIZE, prot=0)[0]\n"
+        "def mod_init():\n"
+        "    return Handler()\n"
+    )
+    text = PROLOGUE + (
+        "import faulthandler\n"
+        "faulthandler.enable()\n"
+        f"Engine('handler.py', isolation={level!r}).python_exec('crash', OPTIONS)\n"
+    )
+    ended = run_python(text, tmp_path).expect(-signal.SIGSEGV)
+    assert "Segmentation fault" in ended.err

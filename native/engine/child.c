@@ -15,6 +15,7 @@
 #include "engine/child.h"
 #include "engine/mailbox.h"
 #include "engine/states.h"
+#include "engine/thread.h"
 
 #define LIFELINE_STACK (64u << 10)
 
@@ -327,18 +328,9 @@ take_region(iso__child *child)
 static int
 start_lifeline(void)
 {
-    pthread_attr_t attributes;
     pthread_t thread;
-    sigset_t all, before;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, LIFELINE_STACK);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&thread, &attributes, watch_lifeline, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return failed;
+    int failed = iso__thread_start(&thread, LIFELINE_STACK, watch_lifeline, NULL);
+    return failed ? failed : pthread_detach(thread);
 }
 
 /* false: the script did not start, and the engine knows why. */

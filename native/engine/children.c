@@ -5,7 +5,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "engine/clock.h"
 #include "engine/elsewhere.h"
 #include "engine/settings.h"
+#include "engine/thread.h"
 #include "engine/units.h"
 
 #define STACK (256u << 10)
@@ -396,15 +396,7 @@ iso__children_are_ours(const iso_engine *engine)
 static int
 start_thread(iso__children *children)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK);
-    sigfillset(&all); /* the host's signals go to the host's threads */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&children->thread, &attributes, children_main, children);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
+    int failed = iso__thread_start(&children->thread, STACK, children_main, children);
     children->running = failed == 0;
     return failed;
 }

@@ -5,8 +5,8 @@
 #include <pthread.h>
 #include <stddef.h>
 
-/* Starts a thread with a stack of `stack` octets and every signal blocked: the host's signals go to the host's
- * threads. 0, or what pthread_create says (an errno value). */
+/* Starts a thread with a stack of `stack` octets and every signal blocked but those of faults: the host's signals go
+ * to the host's threads. 0, or what pthread_create says (an errno value). */
 int iso__thread_start(pthread_t *out, size_t stack, void *(*run)(void *argument), void *argument);
 
 #endif
