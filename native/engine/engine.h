@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "engine/pile.h"
 #include "engine/watch.h"
 #include "isoexec.h"
 #include "script/script.h"
@@ -122,7 +123,7 @@ struct iso_rank {
     iso_engine *engine;
     int number;
     iso_config settings; /* the engine's with this rank's overrides; strings are the engine's */
-    _Atomic(struct iso__letter *) mail; /* what others want done between two calls */
+    iso__pile mail; /* what others want done between two calls */
     script_host host;
     PyObject *script_module; /* OpenSIPS */
     PyObject *rules;         /* namespace of rank_rules.py */

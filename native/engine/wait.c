@@ -2,6 +2,7 @@
  *
  * A thread that is a queue rank may wait for another rank (a host function that calls the engine). Which
  * rank waits for which is kept in one graph for the process, so that a circle is an error and no deadlock. */
+#include "engine/caller.h"
 #include "engine/clock.h"
 #include "engine/queue.h"
 #include "engine/states.h"
@@ -11,8 +12,6 @@
 /* Guards blocked, waits_for and next_blocked of all lanes; innermost, never held over anything that waits. */
 static pthread_mutex_t wait_lock = PTHREAD_MUTEX_INITIALIZER;
 static iso__lane *blocked_lanes; /* of all engines */
-
-static _Thread_local iso__spin caller_spin;
 
 static bool
 task_ready(void *task)
@@ -25,7 +24,7 @@ static void
 sleep_on(iso_task *task, int64_t timeout_ns)
 {
     uint32_t state = atomic_load(&task->state);
-    if ((state & ~(uint32_t)ISO__TASK_SLEEPER) == ISO__TASK_DONE)
+    if ((state & ISO__TASK_STEP) == ISO__TASK_DONE)
         return;
     if (!(state & ISO__TASK_SLEEPER) &&
         !atomic_compare_exchange_strong(&task->state, &state, state | ISO__TASK_SLEEPER))
@@ -36,10 +35,12 @@ sleep_on(iso_task *task, int64_t timeout_ns)
 static int
 wait_on_host_thread(iso_task *task, int64_t timeout_ns)
 {
-    caller_spin.most = task->pool->spin_us;
-    if (caller_spin.now == 0)
-        caller_spin.now = caller_spin.most;
-    if (iso__spin_until(&caller_spin, task_ready, task))
+    iso__caller *caller = iso__caller_here();
+    if (caller == NULL)
+        return ISO_ENOMEM;
+    if (caller->wait_spin.most != task->pool->spin_us)
+        caller->wait_spin.most = caller->wait_spin.now = task->pool->spin_us;
+    if (iso__spin_until(&caller->wait_spin, false, task_ready, task))
         return 0;
     uint64_t end = timeout_ns >= 0 ? iso__clock_monotonic_ns() + (uint64_t)timeout_ns : 0;
     while (!task_ready(task)) {
@@ -134,10 +135,10 @@ iso__queue_forget_waits(iso__queue *queue)
 static bool
 take_back(iso__lane *lane, iso_task *task)
 {
-    if (task->engine != lane->rank->engine || task->target != ISO_ANY_RANK || !iso__task_claim(task))
+    if (task->engine != lane->rank->engine || task->target != ISO_ANY_RANK || !iso__task_take_back(task))
         return false;
     unblock(lane); /* its own calls may wait in turn */
-    iso__lane_run(iso__lane_rank, task);
+    iso__lane_run(iso__lane_rank, task, ISO__HELD_BY_WAITER);
     return true;
 }
 

@@ -129,17 +129,18 @@ answer(iso__watch *watch)
     if (!hold(watch, watch->seen))
         return;
     iso_task *task = atomic_load(&rank->lane->running);
-    if (task != NULL && iso__task_claim_end(task)) {
+    if (task != NULL && iso__task_refusal_begin(task)) {
         char text[128];
+        iso__text *reason = &task->refusal_text;
         describe(rank, text, sizeof text);
-        task->error.n = 0;
-        iso__failure_origin(rank->number, task->method, &task->msg, &task->error);
-        iso__text_add(&task->error, text, strlen(text));
-        iso__text_add(&task->error, "; the handler still runs", 24);
-        task->result = (iso_result){.code = -1, .outcome = ISO_OUTCOME_DEADLINE};
-        task->result.error = (iso_str){task->error.p, task->error.n};
+        reason->n = 0;
+        iso__failure_origin(rank->number, task->method, &task->msg, reason);
+        iso__text_add(reason, text, strlen(text));
+        iso__text_add(reason, "; the handler still runs", 24);
+        task->refusal = (iso_result){.code = -1, .outcome = ISO_OUTCOME_DEADLINE};
+        task->refusal.error = (iso_str){reason->p, reason->n};
         atomic_store(&watch->answered, 1);
-        iso__task_publish(task);
+        iso__task_refusal_end(task);
     }
     let_go(watch);
 }
