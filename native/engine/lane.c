@@ -1,4 +1,5 @@
 /* lane.c: the thread of a queue rank: takes calls, runs them under one attach, rests when there are none. */
+#include "engine/clock.h"
 #include "engine/queue.h"
 #include "engine/states.h"
 
@@ -59,7 +60,8 @@ take_any(iso__lane *lane)
 {
     iso__queue *queue = queue_of(lane);
     void *task = NULL;
-    if (take(&queue->any, &task, 1) > 0 && !iso__ring_empty(&queue->any))
+    lane->took_any = take(&queue->any, &task, 1) > 0;
+    if (lane->took_any && !iso__ring_empty(&queue->any))
         iso__queue_wake_idle(queue);
     return task;
 }
@@ -163,6 +165,45 @@ note_late_end(iso_rank *rank, const iso_task *task, const iso_result *result)
              task->method, iso_outcome_name(result->outcome), result->code);
 }
 
+/* ---- submitters that are woken together ---- */
+
+#define SHORT_NS 100000u /* a rank whose calls take longer wakes each submitter at once */
+#define LATE_NS 250000u  /* and no submitter is left asleep for longer by one that runs short ones */
+
+static void
+wake_sleepers(iso__lane *lane)
+{
+    for (int i = 0; i < lane->sleeper_count; i++)
+        iso__futex_wake(lane->sleepers[i], INT32_MAX); /* its task may be another call's by now: no harm */
+    lane->sleeper_count = 0;
+}
+
+/* A patient submitter sleeps on the word, at the end of an outermost call. */
+static void
+wake_later(iso__lane *lane, _Atomic uint32_t *word, uint64_t now)
+{
+    if (iso__clock_ns(now - lane->last_end) > SHORT_NS) {
+        iso__futex_wake(word, INT32_MAX);
+        return;
+    }
+    if (lane->sleeper_count == 0)
+        lane->oldest_sleeper = now;
+    lane->sleepers[lane->sleeper_count++] = word;
+    if (lane->sleeper_count == ISO__SLEEPERS)
+        wake_sleepers(lane);
+}
+
+/* Before the next call: the sleepers must not wait too long, nor may the other ranks run out of calls. */
+static inline void
+mind_sleepers(iso__lane *lane)
+{
+    if (lane->sleeper_count > 0 && (iso__ring_empty(&queue_of(lane)->any) ||
+                                    iso__clock_ns(iso__clock_ticks() - lane->oldest_sleeper) > LATE_NS))
+        wake_sleepers(lane);
+}
+
+/* ---- running ---- */
+
 void
 iso__lane_run(iso_rank *rank, iso_task *task, uint32_t holder)
 {
@@ -182,7 +223,17 @@ iso__lane_run(iso_rank *rank, iso_task *task, uint32_t holder)
         note_late_end(rank, task, &result);
     atomic_store_explicit(&task->rank, rank->number, memory_order_relaxed);
     keep_result(rank, task, &result);
-    iso__task_publish(task, holder);
+    uint64_t now = iso__cores_are_short(1) ? iso__clock_ticks() : 0;
+    _Atomic uint32_t *word = &task->state;
+    bool patient = iso__task_publish(task, holder);
+    if (!outermost || is_replaced(rank)) {
+        if (patient)
+            iso__futex_wake(word, INT32_MAX);
+        return;
+    }
+    if (patient)
+        wake_later(lane, word, now);
+    lane->last_end = now;
 }
 
 static void
@@ -230,9 +281,28 @@ drain(iso__lane *lane, iso_rank *rank, iso_task *task)
             atomic_load_explicit(&rank->mail, memory_order_relaxed) != NULL)
             break;
         task = next_task(lane);
+        mind_sleepers(lane);
     } while (task != NULL);
+    wake_sleepers(lane);
     give_spent(lane);
     iso__rank_detach(rank);
+}
+
+/* Spins for work. Meanwhile nobody wakes another rank for what comes for any: if this one leaves some of it, it
+ * does so itself. */
+static bool
+spin(iso__lane *lane)
+{
+    iso__queue *queue = queue_of(lane);
+    iso__lane *self = lane;
+    if (!lane->took_any)
+        return iso__spin_until(&lane->spin, true, has_work, lane);
+    atomic_store(&queue->spinner, lane);
+    bool done = iso__spin_until(&lane->spin, true, has_work, lane);
+    atomic_compare_exchange_strong(&queue->spinner, &self, NULL);
+    if (done && !iso__ring_empty(&lane->own) && !iso__ring_empty(&queue->any))
+        iso__queue_wake_idle(queue);
+    return done;
 }
 
 static void
@@ -240,7 +310,7 @@ rest(iso__lane *lane)
 {
     iso__queue *queue = queue_of(lane);
     int i = lane->rank->number - 1;
-    if (iso__spin_until(&lane->spin, true, has_work, lane))
+    if (spin(lane))
         return;
     atomic_fetch_sub(&iso__awake, 1);
     atomic_store(&lane->asleep, 1);

@@ -8,28 +8,30 @@
 
 _Atomic int iso__awake;
 
-static int cores;
+int iso__cores = 1;
+
 static pthread_once_t cores_once = PTHREAD_ONCE_INIT;
 
 static void
 count_cores(void)
 {
     cpu_set_t allowed;
-    cores = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+        iso__cores = CPU_COUNT(&allowed);
 }
 
 uint32_t
 iso__spin_limit(uint32_t most_us)
 {
     pthread_once(&cores_once, count_cores);
-    return cores > 1 ? most_us : 0;
+    return iso__cores > 1 ? most_us : 0;
 }
 
 static bool
 spin_for(uint32_t us, bool (*ready)(void *), void *argument)
 {
     uint64_t end = iso__clock_ticks() + (uint64_t)(us * 1e3 / iso__clock_ns_per_tick);
-    while (atomic_load_explicit(&iso__awake, memory_order_relaxed) <= cores && iso__clock_ticks() < end) {
+    while (!iso__cores_are_short(0) && iso__clock_ticks() < end) {
         for (int look = 0; look < 8; look++) { /* the clock costs as much as a few looks */
             if (ready(argument))
                 return true;

@@ -68,9 +68,18 @@ typedef struct iso__spin {
 
 /* Threads of the whole process that are known to want a core: ranks that are awake, and who spins. */
 extern _Atomic int iso__awake;
+extern int iso__cores; /* that the process may use, at least 1 */
 
-/* How long a spin may be at most here: the setting, or 0 on one core. */
+/* Whether with `more` such threads there would be more of them than cores. */
+static inline bool
+iso__cores_are_short(int more)
+{
+    return atomic_load_explicit(&iso__awake, memory_order_relaxed) + more > iso__cores;
+}
+
+/* How long a spin may be at most here: the setting, or 0 on one core. Before any of the other functions. */
 uint32_t iso__spin_limit(uint32_t most_us);
+
 /* Whether to spin at all now. */
 static inline bool
 iso__spin_pays(iso__spin *spin)
@@ -86,7 +95,7 @@ bool iso__spin_on(iso__spin *spin, bool counted, bool (*ready)(void *), void *ar
 static inline __attribute__((always_inline)) bool
 iso__spin_until(iso__spin *spin, bool counted, bool (*ready)(void *), void *argument)
 {
-    if (!iso__spin_pays(spin))
+    if (iso__cores_are_short(counted ? 0 : 1) || !iso__spin_pays(spin))
         return ready(argument);
     for (int look = 0; look < ISO__SPIN_FIRST; look++) {
         if (ready(argument)) {

@@ -132,6 +132,8 @@ iso__queue_wake(iso__lane *lane)
 void
 iso__queue_wake_idle(iso__queue *queue)
 {
+    if (atomic_load(&queue->spinner) != NULL)
+        return;
     for (int word = 0; word * 64 < queue->engine->config.ranks; word++) {
         uint64_t bits = atomic_load(&queue->sleeping[word]);
         while (bits != 0) {

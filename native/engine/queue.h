@@ -8,6 +8,8 @@
 #include "engine/ring.h"
 #include "engine/task.h"
 
+#define ISO__PATIENCE_NS 1000000 /* how long a submitter may be left asleep by a rank that has more to do */
+#define ISO__SLEEPERS 16         /* that a rank leaves asleep */
 #define ISO__AHEAD 16 /* calls that a rank takes out of its ring at once, besides the one that it runs */
 
 /* A rank's side of the channel. */
@@ -30,6 +32,11 @@ typedef struct iso__lane {
     _Atomic(iso_task *) ahead[ISO__AHEAD];
     _Atomic int ahead_next;
     _Atomic int ahead_count;
+    _Atomic uint32_t *sleepers[ISO__SLEEPERS]; /* futex words of patient submitters that are still to be woken */
+    int sleeper_count;
+    uint64_t oldest_sleeper;       /* ticks */
+    uint64_t last_end;             /* ticks, of the last call that ended while cores were short */
+    bool took_any;                 /* its last call was for any rank */
     bool blocked;                  /* its thread waits for a task; these three under the wait lock (wait.c) */
     struct iso__lane *waits_for;   /* of another rank, NULL if no rank has that task yet */
     struct iso__lane *next_blocked;
@@ -42,6 +49,8 @@ typedef struct iso__queue {
     iso__ring any;    /* calls for whichever rank is idle first */
     iso__pool *pool;
     _Atomic uint64_t sleeping[16]; /* a bit for each rank whose thread sleeps: who is woken for `any` */
+
+    _Atomic(iso__lane *) spinner; /* it will take what comes for any rank, so that nobody else is woken */
 
     _Atomic int closing;
     bool started; /* set before any other thread may know the engine */

@@ -246,8 +246,9 @@ iso__task_take_back(iso_task *task)
     return take(task, ISO__HELD_BY_WAITER);
 }
 
-/* Gives up the hold of who answers. `more` goes with the answer. */
-static void
+/* Gives up the hold of who answers. `more` goes with the answer. true: a patient sleeper is to be woken; any
+ * other has been: whatever the word is by then, who is woken for nothing looks again. */
+static bool
 end(iso_task *task, uint32_t state, uint32_t holder, uint32_t more)
 {
     bool answers, notify = (task->flags & ISO_SUBMIT_NOTIFY) != 0;
@@ -257,24 +258,25 @@ end(iso_task *task, uint32_t state, uint32_t holder, uint32_t more)
         answers = holder == ISO__HELD_BY_REFUSER || step < ISO__TASK_REFUSING;
         next = state & ~holder;
         if (answers)
-            next = (next & ~(uint32_t)(ISO__TASK_STEP | ISO__TASK_SLEEPER)) | ISO__TASK_DONE | more;
+            next = (next & ~(uint32_t)(ISO__TASK_STEP | ISO__TASK_SLEEPER | ISO__TASK_PATIENT)) | ISO__TASK_DONE | more;
         answers = answers && (state & ISO__HELD_BY_SUBMITTER);
         if (answers && notify)
             next |= ISO__HELD_BY_LIST;
     } while (!atomic_compare_exchange_weak(&task->state, &state, next));
     if (answers && (state & ISO__TASK_SLEEPER))
-        iso__futex_wake(&task->state, INT32_MAX); /* whatever is there now: who is woken for nothing looks again */
+        iso__futex_wake(&task->state, INT32_MAX);
     if (answers && notify)
         iso__queue_list_completion(task->engine->queue, task);
     else if (!(next & ISO__HELD))
         put_back(task);
+    return answers && (state & ISO__TASK_PATIENT);
 }
 
-void
+bool
 iso__task_publish(iso_task *task, uint32_t holder)
 {
     uint32_t step = task->target == ISO_ANY_RANK ? ISO__TASK_TAKEN : ISO__TASK_QUEUED;
-    end(task, step | ISO__HELD_BY_SUBMITTER | ISO__HELD_BY_QUEUE, holder, 0); /* most likely */
+    return end(task, step | ISO__HELD_BY_SUBMITTER | ISO__HELD_BY_QUEUE, holder, 0); /* most likely */
 }
 
 bool
@@ -292,7 +294,8 @@ iso__task_refusal_begin(iso_task *task)
 void
 iso__task_refusal_end(iso_task *task)
 {
-    end(task, atomic_load(&task->state), ISO__HELD_BY_REFUSER, ISO__TASK_REFUSED);
+    if (end(task, atomic_load(&task->state), ISO__HELD_BY_REFUSER, ISO__TASK_REFUSED))
+        iso__futex_wake(&task->state, INT32_MAX);
 }
 
 void

@@ -28,7 +28,8 @@ enum iso__task_state {
     ISO__HELD = 0x1f0, /* mask of these */
     /* And more. */
     ISO__TASK_SLEEPER = 0x1000, /* the submitter sleeps on the word */
-    ISO__TASK_REFUSED = 0x2000,
+    ISO__TASK_PATIENT = 0x2000, /* the same, not for long: a rank that has more to do may wake it later */
+    ISO__TASK_REFUSED = 0x4000,
 };
 
 #define ISO__TASK_SMALL 1216 /* octets of method, extra and message that need no memory of their own */
@@ -89,8 +90,9 @@ bool iso__task_claim(iso_task *task);
 /* Of a rank that waits for it, and finds that no rank can take it. The ring still has it. */
 bool iso__task_take_back(iso_task *task);
 /* Gives a hold up, as `holder` that ran the call: the result is published if the submitter still wants it
- * and nobody has refused it meanwhile. The task is not the caller's any more. */
-void iso__task_publish(iso_task *task, uint32_t holder);
+ * and nobody has refused it meanwhile. The task is not the caller's any more. true: its submitter sleeps on
+ * the word patiently, and is still to be woken. */
+bool iso__task_publish(iso_task *task, uint32_t holder);
 /* Takes one hold away; what is left of the word. */
 uint32_t iso__task_drop(iso_task *task, uint32_t holder);
 /* Takes the right to answer from a rank that will not, or not soon; the answer goes into `refusal`. false:

@@ -19,17 +19,26 @@ task_ready(void *task)
     return iso_task_result(task) != NULL;
 }
 
-/* Sleeps until the task is done or the time is over. */
+/* Sleeps until the task is done or the time is over. `how`: ISO__TASK_SLEEPER or ISO__TASK_PATIENT. */
 static void
-sleep_on(iso_task *task, int64_t timeout_ns)
+sleep_on(iso_task *task, uint32_t how, int64_t timeout_ns)
 {
     uint32_t state = atomic_load(&task->state);
     if ((state & ISO__TASK_STEP) == ISO__TASK_DONE)
         return;
-    if (!(state & ISO__TASK_SLEEPER) &&
-        !atomic_compare_exchange_strong(&task->state, &state, state | ISO__TASK_SLEEPER))
+    if (!(state & how) && !atomic_compare_exchange_strong(&task->state, &state, state | how))
         return; /* it moved on: look again */
-    iso__futex_wait(&task->state, state | ISO__TASK_SLEEPER, timeout_ns);
+    iso__futex_wait(&task->state, state | how, timeout_ns);
+}
+
+/* With more threads awake than cores, a rank that wakes each submitter at once would give its core away for
+ * each call. So the submitter lets itself be woken a little later for a while. */
+static void
+sleep_patiently(iso_task *task, int64_t timeout_ns)
+{
+    bool short_of_time = timeout_ns >= 0 && timeout_ns < ISO__PATIENCE_NS;
+    if (iso__cores_are_short(1) && !short_of_time)
+        sleep_on(task, ISO__TASK_PATIENT, ISO__PATIENCE_NS);
 }
 
 static int
@@ -43,6 +52,7 @@ wait_on_host_thread(iso_task *task, int64_t timeout_ns)
     if (iso__spin_until(&caller->wait_spin, false, task_ready, task))
         return 0;
     uint64_t end = timeout_ns >= 0 ? iso__clock_monotonic_ns() + (uint64_t)timeout_ns : 0;
+    sleep_patiently(task, timeout_ns);
     while (!task_ready(task)) {
         int64_t left = -1;
         if (timeout_ns >= 0) {
@@ -50,7 +60,7 @@ wait_on_host_thread(iso_task *task, int64_t timeout_ns)
             if (left <= 0)
                 return ISO_ETIMEDOUT;
         }
-        sleep_on(task, left);
+        sleep_on(task, ISO__TASK_SLEEPER, left);
     }
     return 0;
 }
@@ -160,7 +170,7 @@ wait_on_rank(iso__lane *lane, iso_task *task, int64_t timeout_ns)
             return wait_on_host_thread(task, timeout_ns < 0 ? -1 : left_until(end));
         if (code < 0 || (code == 1 && take_back(lane, task)))
             break;
-        sleep_on(task, SLICE_NS);
+        sleep_on(task, ISO__TASK_SLEEPER, SLICE_NS);
         if (!task_ready(task) && iso__clock_monotonic_ns() >= end)
             code = ISO_ETIMEDOUT;
     }
