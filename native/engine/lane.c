@@ -168,7 +168,7 @@ note_late_end(iso_rank *rank, const iso_task *task, const iso_result *result)
 /* ---- submitters that are woken together ---- */
 
 #define SHORT_NS 100000u /* a rank whose calls take longer wakes each submitter at once */
-#define LATE_NS 250000u  /* and no submitter is left asleep for longer by one that runs short ones */
+#define LATE_NS 500000u  /* and no submitter is left asleep for longer by one that runs short ones */
 
 static void
 wake_sleepers(iso__lane *lane)
@@ -193,12 +193,14 @@ wake_later(iso__lane *lane, _Atomic uint32_t *word, uint64_t now)
         wake_sleepers(lane);
 }
 
-/* Before the next call: the sleepers must not wait too long, nor may the other ranks run out of calls. */
+/* Before the next call: no sleeper must wait too long, and who runs out of calls needs the sleepers' next ones. */
 static inline void
 mind_sleepers(iso__lane *lane)
 {
-    if (lane->sleeper_count > 0 && (iso__ring_empty(&queue_of(lane)->any) ||
-                                    iso__clock_ns(iso__clock_ticks() - lane->oldest_sleeper) > LATE_NS))
+    if (lane->sleeper_count == 0)
+        return;
+    bool last = iso__lane_waiting(lane) == 0 && iso__ring_empty(&queue_of(lane)->any);
+    if (last || iso__clock_ns(iso__clock_ticks() - lane->oldest_sleeper) > LATE_NS)
         wake_sleepers(lane);
 }
 

@@ -51,3 +51,16 @@ iso__spin_on(iso__spin *spin, bool counted, bool (*ready)(void *), void *argumen
     spin->now = next > spin->most ? spin->most : next;
     return done || ready(argument);
 }
+
+#define YIELDS 2
+
+bool
+iso__yield_until(bool (*ready)(void *), void *argument)
+{
+    for (int i = 0; i < YIELDS; i++) {
+        if (ready(argument))
+            return true;
+        sched_yield();
+    }
+    return ready(argument);
+}

@@ -91,11 +91,17 @@ iso__spin_pays(iso__spin *spin)
  * more threads are awake than there are cores. `counted`: the caller is one of them already. */
 bool iso__spin_on(iso__spin *spin, bool counted, bool (*ready)(void *), void *argument);
 
-/* Spins until ready(argument); what that said last. */
+/* Lets others have the core, some of whom may be who is waited for: cheaper than to sleep and to be woken when
+ * all cores are busy anyway. */
+bool iso__yield_until(bool (*ready)(void *), void *argument);
+
+/* Spins until ready(argument), or yields; what that said last. */
 static inline __attribute__((always_inline)) bool
 iso__spin_until(iso__spin *spin, bool counted, bool (*ready)(void *), void *argument)
 {
-    if (iso__cores_are_short(counted ? 0 : 1) || !iso__spin_pays(spin))
+    if (iso__cores_are_short(counted ? 0 : 1))
+        return iso__yield_until(ready, argument);
+    if (!iso__spin_pays(spin))
         return ready(argument);
     for (int look = 0; look < ISO__SPIN_FIRST; look++) {
         if (ready(argument)) {

@@ -275,14 +275,18 @@ iso_submit(iso_engine *engine, int number, const char *method, const iso_msg *ms
 }
 
 size_t
-iso__queue_waiting(const iso_engine *engine, int number)
+iso__lane_waiting(const iso__lane *lane)
 {
-    const iso__lane *lane = iso__rank_of(engine, number)->lane;
-    if (lane == NULL)
-        return 0;
     int ahead = atomic_load_explicit(&lane->ahead_count, memory_order_relaxed) -
                 atomic_load_explicit(&lane->ahead_next, memory_order_relaxed);
     return iso__ring_count(&lane->own) + (ahead > 0 ? (size_t)ahead : 0);
+}
+
+size_t
+iso__queue_waiting(const iso_engine *engine, int number)
+{
+    const iso__lane *lane = iso__rank_of(engine, number)->lane;
+    return lane != NULL ? iso__lane_waiting(lane) : 0;
 }
 
 /* ---- completions ---- */

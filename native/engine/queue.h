@@ -69,6 +69,7 @@ void iso__queue_refuse_ahead(iso__lane *lane); /* ends the calls that a rank too
 void iso__queue_list_completion(iso__queue *queue, iso_task *task);
 void iso__queue_wake(iso__lane *lane); /* from any thread: something waits for this rank */
 size_t iso__queue_waiting(const iso_engine *engine, int number);
+size_t iso__lane_waiting(const iso__lane *lane); /* calls for this rank; any thread */
 
 /* Its thread, which runs iso__lane_main or the same for a replaced rank. */
 int iso__lane_start(iso__lane *lane, void *(*run)(void *lane), iso_error *err);
