@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/line.h"
+
 #define KEPT_MOST (2 * ISO__POOL_BUNDLE) /* a thread with more gives a bundle back */
 #define WARM_LINES 16                    /* of a task that is written soon */
 
-_Thread_local iso__caller *iso__caller_of_thread;
+ISO__THREAD iso__caller *iso__caller_of_thread;
 
 static pthread_mutex_t callers_lock = PTHREAD_MUTEX_INITIALIZER; /* guards callers; innermost */
 static iso__caller *callers;
@@ -86,6 +88,7 @@ anybody_inside(const struct iso__queue *queue)
 void
 iso__caller_wait_until_left(const struct iso__queue *queue)
 {
+    iso__barrier_everywhere();
     while (anybody_inside(queue))
         sched_yield();
 }
@@ -96,7 +99,7 @@ static void
 warm(const iso_task *task)
 {
     for (int line = 0; task != NULL && line < WARM_LINES; line++)
-        __builtin_prefetch((const char *)task + line * 64, 1);
+        iso__line_claim((const char *)task + line * ISO__LINE);
 }
 
 iso_task *
@@ -124,6 +127,7 @@ iso__caller_keep(iso__caller *caller, iso_task *task)
         iso__pool_give(task, task, 1);
         return;
     }
+    warm(task);
     caller->pool = task->pool;
     task->next = caller->tasks;
     caller->tasks = task;

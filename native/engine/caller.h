@@ -2,6 +2,7 @@
 #ifndef ISO_CALLER_H
 #define ISO_CALLER_H
 
+#include "engine/barrier.h"
 #include "engine/park.h"
 #include "engine/task.h"
 
@@ -18,8 +19,7 @@ typedef struct iso__caller {
     struct iso__caller *next; /* of all threads; under the lock of caller.c */
 } iso__caller;
 
-/* Initial-exec: one load where a call of the library's would cost as much as a locked operation. */
-extern _Thread_local iso__caller *iso__caller_of_thread __attribute__((tls_model("initial-exec")));
+extern ISO__THREAD iso__caller *iso__caller_of_thread;
 
 iso__caller *iso__caller_new(void); /* NULL: out of memory */
 
@@ -30,11 +30,12 @@ iso__caller_here(void)
     return caller != NULL ? caller : iso__caller_new();
 }
 
-/* A full barrier: what closes the queue is seen from here on, or who closes it sees the mark. */
+/* From here on the thread sees that the queue closes, or who closes it sees the mark. */
 static inline void
 iso__caller_enter(iso__caller *caller, struct iso__queue *queue)
 {
-    atomic_exchange(&caller->inside, queue);
+    atomic_store_explicit(&caller->inside, queue, memory_order_relaxed);
+    iso__barrier_here();
 }
 
 static inline void
@@ -43,6 +44,7 @@ iso__caller_leave(iso__caller *caller)
     atomic_store_explicit(&caller->inside, NULL, memory_order_release);
 }
 
+/* Of who closes the queue, after it said so: waits until no thread is in it. */
 void iso__caller_wait_until_left(const struct iso__queue *queue);
 
 /* A task of the pool; NULL: out of memory. */

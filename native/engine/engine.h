@@ -26,6 +26,10 @@
 #include "script/script.h"
 #include "sip/sip.h"
 
+/* A variable of each thread, in the space that the loader keeps for such (a pointer each, no more): one load
+ * where the usual way costs a call. */
+#define ISO__THREAD _Thread_local __attribute__((tls_model("initial-exec")))
+
 #define ISO__METHOD_NAME 64  /* longest method name that is remembered, with its NUL */
 #define ISO__METHOD_MEMOS 8  /* power of 2 */
 #define ISO__METHOD_TABLE 64 /* methods remembered per rank; more work too, but are looked up each time */

@@ -5,8 +5,8 @@
 
 #define ANY_TURN 16 /* one in so many turns asks first for a call that any rank may run */
 
-_Thread_local iso__lane *iso__lane_here;
-_Thread_local iso_rank *iso__lane_rank;
+ISO__THREAD iso__lane *iso__lane_here;
+ISO__THREAD iso_rank *iso__lane_rank;
 
 static iso__queue *
 queue_of(const iso__lane *lane)
@@ -28,10 +28,13 @@ has_work(void *argument)
 /* The lines of a task that a call reads lie in the submitter's cache: all are asked for at once, not one
  * after the other. */
 static inline void
-fetch(const void *task)
+fetch(const iso_task *task)
 {
-    for (int line = 1; task != NULL && line < 4; line++)
-        __builtin_prefetch((const char *)task + line * 64);
+    if (task == NULL)
+        return;
+    iso__line_fetch(task);
+    iso__line_fetch(&task->msg);
+    iso__line_fetch(task->small);
 }
 
 /* Submitters that sleep before a full ring are woken when it has become half empty, and again when it is

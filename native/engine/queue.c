@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "engine/barrier.h"
 #include "engine/caller.h"
 #include "engine/settings.h"
 
@@ -48,6 +49,7 @@ iso__queue_new(iso_engine *engine, iso_error *err)
     memset(queue, 0, sizeof *queue);
     engine->queue = queue;
     queue->engine = engine;
+    iso__barrier_setup();
     queue->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     queue->pool = iso__pool_new(iso__spin_limit((uint32_t)(engine->config.spin / ISO__US)));
     queue->lanes = aligned_alloc(_Alignof(iso__lane), lanes_size);

@@ -79,11 +79,11 @@ void iso__queue_forget_waits(iso__queue *queue);
 void iso__lane_hand_over(iso__lane *lane, iso_rank *to); /* its rank's thread waits for nobody in its name any more */
 
 /* lane.c: on the rank's thread */
-extern _Thread_local iso__lane *iso__lane_here; /* of the calling thread, NULL if it is no queue rank */
+extern ISO__THREAD iso__lane *iso__lane_here; /* of the calling thread, NULL if it is no queue rank */
 void *iso__lane_main(void *lane);
 void iso__lane_serve(iso__lane *lane, iso_rank *rank); /* until the engine closes or the rank is replaced; ends it */
 void iso__lane_refuse(iso__lane *lane);                /* ends the calls that wait for this rank */
-extern _Thread_local iso_rank *iso__lane_rank; /* its rank: once replaced, no longer that of its lane */
+extern ISO__THREAD iso_rank *iso__lane_rank; /* its rank: once replaced, no longer that of its lane */
 /* Runs a task, nested if the rank is in a call, and publishes its result for `holder` (task.h). A call that is
  * to be forgotten stays the caller's. */
 void iso__lane_run(iso_rank *rank, iso_task *task, uint32_t holder);

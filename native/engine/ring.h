@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "engine/line.h"
+
 typedef struct iso__cell {
     _Atomic size_t turn;
     _Atomic(void *) value; /* whose turn it is writes it, but who looks ahead may read it at any time */
@@ -55,7 +57,7 @@ iso__ring_fini(iso__ring *ring)
 static inline void
 iso__ring_expect_push(iso__ring *ring)
 {
-    __builtin_prefetch(&ring->cells[atomic_load_explicit(&ring->tail, memory_order_relaxed) & ring->mask], 1);
+    iso__line_claim(&ring->cells[atomic_load_explicit(&ring->tail, memory_order_relaxed) & ring->mask]);
 }
 
 /* false: the ring is full. */

@@ -163,6 +163,20 @@ copy_arguments(iso_task *task, const char *method, size_t method_n, const iso_ms
         memcpy(at, msg->data, msg->length);
 }
 
+/* Most results have neither, and then their line is left alone. The texts are not copied from each other: a wide
+ * load after narrow stores would wait for all stores above. */
+static void
+clear_result(iso_task *task)
+{
+    iso_result *result = &task->result;
+    if (result->edits == NULL && result->error.p == NULL)
+        return;
+    result->edits = NULL;
+    result->new_uri = (iso_str){NULL, 0};
+    result->dst_uri = (iso_str){NULL, 0};
+    result->error = (iso_str){NULL, 0};
+}
+
 iso_task *
 iso__task_new(iso__caller *caller, iso_engine *engine, const char *method, const iso_msg *msg, iso_str extra,
               void *user, unsigned flags, int target)
@@ -177,15 +191,11 @@ iso__task_new(iso__caller *caller, iso_engine *engine, const char *method, const
     }
     copy_arguments(task, method, method_n, msg, extra);
     bool forget = (flags & ISO_SUBMIT_FORGET) != 0;
+    clear_result(task);
     task->engine = engine;
     task->user = user;
     task->target = target;
     task->flags = forget ? flags & ~(unsigned)ISO_SUBMIT_NOTIFY : flags;
-    /* Not copied from each other: a wide load after narrow stores would wait for all stores above. */
-    task->result.edits = NULL;
-    task->result.new_uri = (iso_str){NULL, 0};
-    task->result.dst_uri = (iso_str){NULL, 0};
-    task->result.error = (iso_str){NULL, 0};
     atomic_store_explicit(&task->rank, 0, memory_order_relaxed);
     atomic_store_explicit(&task->state,
                           ISO__TASK_QUEUED | ISO__HELD_BY_QUEUE | (forget ? 0 : ISO__HELD_BY_SUBMITTER),

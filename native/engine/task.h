@@ -8,6 +8,7 @@
 #define ISO_TASK_H
 
 #include "engine/engine.h"
+#include "engine/line.h"
 #include "engine/pile.h"
 
 struct iso__caller;
@@ -33,20 +34,21 @@ enum iso__task_state {
 };
 
 #define ISO__TASK_SMALL 1216 /* octets of method, extra and message that need no memory of their own */
-#define ISO__POOL_BUNDLE 32  /* tasks that move between a pool and a thread together */
+#define ISO__POOL_BUNDLE 128 /* tasks that move between a pool and a thread together */
 
-/* In the order of who touches what when: the first line carries the answer of a call that succeeded. */
+/* In the order of the lines of the cache. A call that succeeds without edits moves the first (with the call,
+ * and back with the answer), the third, and what it reads of the octets; not the second. */
 struct iso_task {
-    _Alignas(64) _Atomic uint32_t state;
-    _Atomic int rank;  /* that took it, 0 until one did or, for one rank, until it is done */
-    iso_result result; /* the rank's until the task is done; texts are absent before */
-    uint32_t flags;    /* ISO_SUBMIT_... */
-    int target;        /* the rank that it was handed to, or ISO_ANY_RANK */
-    iso_task *next;    /* in a pool, a thread's tasks, or a rank's spent ones */
-    iso_engine *engine;
+    _Alignas(ISO__LINE) uint32_t flags; /* ISO_SUBMIT_... */
+    int target;         /* the rank that it was handed to, or ISO_ANY_RANK */
     const char *method; /* in octets */
     iso_str extra;      /* in octets */
-    iso_msg msg;        /* its data in octets */
+    iso_task *next;     /* in a pool, a thread's tasks, or a rank's spent ones */
+    _Atomic uint32_t state;
+    _Atomic int rank;    /* that took it, 0 until one did or, for one rank, until it is done */
+    iso_result result;   /* the rank's until the task is done; what a call need not have is absent before */
+    iso_engine *engine;
+    iso_msg msg; /* its data in octets */
     char small[ISO__TASK_SMALL];
     iso_task *next_bundle; /* in a pool, of the first of a bundle */
     int bundle;            /* how many that has */
@@ -60,6 +62,8 @@ struct iso_task {
     iso__text refusal_text;
     iso__link completed;    /* in the pile of the queue */
 };
+_Static_assert(offsetof(struct iso_task, result.new_uri) == ISO__LINE, "a plain answer is on the first line");
+_Static_assert(offsetof(struct iso_task, msg) == 2 * ISO__LINE, "the message is on the third line");
 
 /* Tasks that are used again, in bundles. Outlives its engine while anybody has one of its tasks. */
 typedef struct iso__pool {

@@ -3,16 +3,15 @@
  * It sleeps until the earliest deadline of the calls that run, at most the shortest deadline of all ranks: a
  * call that begins meanwhile can not be due before. After a second without calls it sleeps until a call rings. */
 #define _GNU_SOURCE
-#include <linux/membarrier.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "engine/barrier.h"
 #include "engine/clock.h"
 #include "engine/park.h"
 #include "engine/queue.h"
@@ -36,30 +35,12 @@ ticks_of(int64_t ns)
 
 /* ---- the meeting with a call ---- */
 
-static bool has_membarrier;
-static pthread_once_t membarrier_once = PTHREAD_ONCE_INIT;
-
-static void
-register_membarrier(void)
-{
-    has_membarrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
-}
-
-/* A full barrier on every thread of the process that runs. */
-static void
-barrier_everywhere(void)
-{
-    atomic_thread_fence(memory_order_seq_cst);
-    if (has_membarrier)
-        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-}
-
 /* Whether the call still runs; then it ends only after let_go. */
 static bool
 hold(iso__watch *watch, uint64_t began)
 {
     atomic_fetch_or(&watch->held, ISO__HELD_LOOK);
-    barrier_everywhere();
+    iso__barrier_everywhere();
     if (atomic_load(&watch->began) == began)
         return true;
     atomic_fetch_and(&watch->held, ~(uint32_t)ISO__HELD_LOOK);
@@ -316,7 +297,7 @@ static void
 sleep_until_ring(iso__watchdog *dog, uint32_t seen)
 {
     set_asleep(dog, 1);
-    barrier_everywhere();
+    iso__barrier_everywhere();
     if (!any_runs(dog))
         iso__futex_wait(&dog->word, seen, -1);
     set_asleep(dog, 0);
@@ -372,7 +353,7 @@ start_thread(iso__watchdog *dog)
 {
     pthread_attr_t attributes;
     sigset_t all, before;
-    pthread_once(&membarrier_once, register_membarrier);
+    iso__barrier_setup();
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK);
     sigfillset(&all); /* the host's signals go to the host's threads */
@@ -417,7 +398,6 @@ iso__watch_enter(iso_rank *rank, iso_error *err)
     pthread_mutex_lock(&dog->lock);
     int failed = dog->running ? 0 : start_thread(dog);
     if (!failed) {
-        watch->fenced = !has_membarrier;
         watch->next = dog->first;
         dog->first = watch;
         rank->watched = true;
