@@ -23,7 +23,7 @@ has_work(void *argument)
            atomic_load(&lane->rank->mail) != NULL;
 }
 
-#define FETCH_AHEAD 2 /* calls; a line comes from the submitter's cache in about the time of two */
+#define FETCH_AHEAD 4 /* calls; a line comes from the submitter's cache in about the time of two */
 
 /* The lines of a task that a call reads lie in the submitter's cache: all are asked for at once, not one
  * after the other. */

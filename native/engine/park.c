@@ -6,7 +6,7 @@
 
 #include "engine/clock.h"
 
-_Atomic int iso__awake;
+_Alignas(128) _Atomic int iso__awake;
 
 int iso__cores = 1;
 
@@ -47,7 +47,7 @@ iso__spin_on(iso__spin *spin, bool counted, bool (*ready)(void *), void *argumen
     atomic_fetch_add(&iso__awake, counted ? 0 : 1);
     bool done = spin_for(spin->now > 0 ? spin->now : spin->most, ready, argument);
     atomic_fetch_sub(&iso__awake, counted ? 0 : 1);
-    uint32_t next = done ? spin->now * 2 + 1 : spin->now / 2;
+    uint32_t next = done ? spin->now * 2 + 1 : spin->now * 3 / 4;
     spin->now = next > spin->most ? spin->most : next;
     return done || ready(argument);
 }

@@ -63,7 +63,7 @@ typedef struct iso__spin {
     uint32_t waits; /* since it does not pay: one in ISO__SPIN_PROBE finds out whether it would again */
 } iso__spin;
 
-#define ISO__SPIN_PROBE 32
+#define ISO__SPIN_PROBE 16
 #define ISO__SPIN_FIRST 16 /* looks that are made without counting who else spins; less than a microsecond */
 
 /* Threads of the whole process that are known to want a core: ranks that are awake, and who spins. */

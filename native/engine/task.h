@@ -34,7 +34,7 @@ enum iso__task_state {
 };
 
 #define ISO__TASK_SMALL 1216 /* octets of method, extra and message that need no memory of their own */
-#define ISO__POOL_BUNDLE 128 /* tasks that move between a pool and a thread together */
+#define ISO__POOL_BUNDLE 32 /* tasks that move between a pool and a thread together */
 
 /* In the order of the lines of the cache. A call that succeeds without edits moves the first (with the call,
  * and back with the answer), the third, and what it reads of the octets; not the second. */
