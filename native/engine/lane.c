@@ -69,12 +69,14 @@ take_any(iso__lane *lane)
     return task;
 }
 
-/* Takes some calls at once, of which the first is run now. */
+/* Takes some calls at once, of which the first is run now. Another rank is woken for those that it could run. */
 static iso_task *
 take_some(iso__lane *lane)
 {
     void *tasks[1 + ISO__AHEAD];
     size_t n = take(&lane->own, tasks, 1 + ISO__AHEAD);
+    if (n > 0 && !iso__ring_empty(&queue_of(lane)->any))
+        iso__queue_wake_idle(queue_of(lane));
     if (n < 2)
         return n == 1 ? tasks[0] : NULL;
     for (size_t i = 1; i < n; i++)
@@ -280,7 +282,7 @@ drain(iso__lane *lane, iso_rank *rank, iso_task *task)
             iso__lane_run(rank, task, ISO__HELD_BY_QUEUE);
         if (is_replaced(rank)) {
             iso__rank_detach(rank);
-            return;
+            return; /* sleepers that are left wake by themselves (ISO__PATIENCE_NS) */
         }
         if (atomic_load_explicit(&queue->closing, memory_order_relaxed) ||
             atomic_load_explicit(&rank->mail, memory_order_relaxed) != NULL)
@@ -294,7 +296,7 @@ drain(iso__lane *lane, iso_rank *rank, iso_task *task)
 }
 
 /* Spins for work. Meanwhile nobody wakes another rank for what comes for any: if this one leaves some of it, it
- * does so itself. */
+ * does so itself (take_any, take_some). */
 static bool
 spin(iso__lane *lane)
 {
@@ -305,8 +307,6 @@ spin(iso__lane *lane)
     atomic_store(&queue->spinner, lane);
     bool done = iso__spin_until(&lane->spin, true, has_work, lane);
     atomic_compare_exchange_strong(&queue->spinner, &self, NULL);
-    if (done && !iso__ring_empty(&lane->own) && !iso__ring_empty(&queue->any))
-        iso__queue_wake_idle(queue);
     return done;
 }
 

@@ -6,7 +6,7 @@
 
 #include "engine/clock.h"
 
-_Alignas(128) _Atomic int iso__awake;
+_Alignas(128) _Atomic int iso__awake; /* alone on its lines: every call reads it */
 
 int iso__cores = 1;
 

@@ -2,7 +2,7 @@
  *
  * Waking a sleeping thread costs 3 us on a busy machine and 40 us on an idle one, spinning 0.1 us, but
  * spinning pays only while the other side answers soon and a core is free. So the spin adapts: it doubles
- * when it was worth it, halves when it was not, and is not begun when more threads want a core than there
+ * when it was worth it, shrinks when it was not, and is not begun when more threads want a core than there
  * are. */
 #ifndef ISO_PARK_H
 #define ISO_PARK_H
@@ -79,6 +79,14 @@ iso__cores_are_short(int more)
 
 /* How long a spin may be at most here: the setting, or 0 on one core. Before any of the other functions. */
 uint32_t iso__spin_limit(uint32_t most_us);
+
+/* Of another engine than before, it begins with the longest. */
+static inline void
+iso__spin_set(iso__spin *spin, uint32_t most_us)
+{
+    if (spin->most != most_us)
+        spin->most = spin->now = most_us;
+}
 
 /* Whether to spin at all now. */
 static inline bool

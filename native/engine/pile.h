@@ -14,7 +14,7 @@ typedef struct iso__link {
 typedef _Atomic(iso__link *) iso__pile; /* newest first */
 
 /* What a link is a member of; NULL of NULL. */
-#define ISO__PILED(link, type, member)                                                                                \
+#define ISO__PILED(link, type, member)                                                                                 \
     ((link) != NULL ? (type *)(void *)((char *)(link) - offsetof(type, member)) : NULL)
 
 /* true if it was empty. The link is the taker's by then. */

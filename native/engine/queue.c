@@ -28,7 +28,7 @@ make_lane(iso__queue *queue, int i, iso_error *err)
         return 0;
     lane->rank->lane = lane;
     queue->lane_count++;
-    lane->spin.most = lane->spin.now = queue->pool->spin_us;
+    iso__spin_set(&lane->spin, queue->pool->spin_us);
     if (!iso__ring_init(&lane->own, (size_t)config->queue_size))
         return iso__fail(err, ISO_ENOMEM, "no memory for the queue of rank %d", i + 1);
     return 0;
@@ -190,7 +190,7 @@ push(iso__queue *queue, iso__caller *caller, iso__ring *ring, iso_task *task)
             return 0;
         if (reject)
             return ISO_EOVERLOAD;
-        caller->room_spin.most = queue->pool->spin_us;
+        iso__spin_set(&caller->room_spin, queue->pool->spin_us);
         if (spun || !iso__spin_until(&caller->room_spin, false, has_much_room, ring))
             sleep_for_room(queue, ring);
         spun = true; /* once: thousands may wait here */
@@ -217,32 +217,37 @@ iso__queue_refuse_ahead(iso__lane *lane)
 
 /* On the thread of the rank itself: runs at once, nested, and may take as long as it likes. */
 static int
-run_nested(iso_task *task, unsigned flags, iso_task **out)
+run_nested(iso_task *task, iso_task **out)
 {
     if (task == NULL)
         return ISO_ENOMEM;
-    iso__lane_run(iso__lane_rank, task, ISO__HELD_BY_QUEUE);
-    if (flags & ISO_SUBMIT_FORGET)
-        iso__task_drop(task, ISO__HELD_BY_QUEUE);
-    else
+    if (out != NULL)
         *out = task;
+    iso__lane_run(iso__lane_rank, task, ISO__HELD_BY_QUEUE);
+    if (out == NULL)
+        iso__task_drop(task, ISO__HELD_BY_QUEUE);
     return 0;
 }
 
 /* The task is the rank's once it is pushed, and may be gone. */
 static int
-hand_over(iso__queue *queue, iso__caller *caller, iso__lane *lane, iso_task *task)
+hand_over(iso__queue *queue, iso__caller *caller, iso__lane *lane, iso_task *task, iso_task **out)
 {
     iso__ring *ring = lane != NULL ? &lane->own : &queue->any;
+    if (out != NULL)
+        *out = task; /* before a completion may come */
     int code = push(queue, caller, ring, task);
-    if (code != 0)
+    if (code != 0) {
+        if (out != NULL)
+            *out = NULL;
         iso__task_drop(task, ISO__HELD_BY_QUEUE | ISO__HELD_BY_SUBMITTER);
-    else if (atomic_load(&queue->closing))
+    } else if (atomic_load(&queue->closing)) {
         refuse_ring(ring); /* the closing thread may have looked into it before */
-    else if (lane != NULL)
+    } else if (lane != NULL) {
         iso__queue_wake(lane);
-    else
+    } else {
         iso__queue_wake_idle(queue);
+    }
     return code;
 }
 
@@ -263,16 +268,15 @@ iso_submit(iso_engine *engine, int number, const char *method, const iso_msg *ms
     iso__caller *caller = iso__caller_here();
     if (caller == NULL)
         return ISO_ENOMEM;
+    if (flags & ISO_SUBMIT_FORGET)
+        out = NULL;
     if (lane != NULL && lane == iso__lane_here)
-        return run_nested(iso__task_new(caller, engine, method, msg, extra, user, flags, number), flags, out);
+        return run_nested(iso__task_new(caller, engine, method, msg, extra, user, flags, number), out);
     iso__caller_enter(caller, queue);
-    iso__ring *ring = lane != NULL ? &lane->own : &queue->any;
-    iso__ring_expect_push(ring);
+    iso__ring_expect_push(lane != NULL ? &lane->own : &queue->any);
     iso_task *task = iso__task_new(caller, engine, method, msg, extra, user, flags, number);
-    int code = task != NULL ? hand_over(queue, caller, lane, task) : ISO_ENOMEM;
+    int code = task != NULL ? hand_over(queue, caller, lane, task, out) : ISO_ENOMEM;
     iso__caller_leave(caller);
-    if (code == 0 && !(flags & ISO_SUBMIT_FORGET))
-        *out = task;
     return code;
 }
 

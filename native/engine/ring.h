@@ -88,8 +88,8 @@ static inline size_t
 iso__ring_ready(iso__ring *ring, size_t turn, size_t most)
 {
     size_t n = 0;
-    while (n < most && atomic_load_explicit(&ring->cells[(turn + n) & ring->mask].turn, memory_order_acquire) ==
-                           turn + n + 1)
+    while (n < most &&
+           atomic_load_explicit(&ring->cells[(turn + n) & ring->mask].turn, memory_order_acquire) == turn + n + 1)
         n++;
     return n;
 }

@@ -197,8 +197,7 @@ iso__task_new(iso__caller *caller, iso_engine *engine, const char *method, const
     task->target = target;
     task->flags = forget ? flags & ~(unsigned)ISO_SUBMIT_NOTIFY : flags;
     atomic_store_explicit(&task->rank, 0, memory_order_relaxed);
-    atomic_store_explicit(&task->state,
-                          ISO__TASK_QUEUED | ISO__HELD_BY_QUEUE | (forget ? 0 : ISO__HELD_BY_SUBMITTER),
+    atomic_store_explicit(&task->state, ISO__TASK_QUEUED | ISO__HELD_BY_QUEUE | (forget ? 0 : ISO__HELD_BY_SUBMITTER),
                           memory_order_relaxed);
     return task;
 }
@@ -242,9 +241,8 @@ iso__task_claim(iso_task *task)
 {
     if (task->flags & ISO_SUBMIT_FORGET)
         return true; /* nobody can let go of it */
-    bool wanted = task->target == ISO_ANY_RANK
-                      ? take(task, 0)
-                      : may_run(atomic_load_explicit(&task->state, memory_order_acquire));
+    bool wanted = task->target == ISO_ANY_RANK ? take(task, 0)
+                                               : may_run(atomic_load_explicit(&task->state, memory_order_acquire));
     if (!wanted)
         iso__task_drop(task, ISO__HELD_BY_QUEUE);
     return wanted;

@@ -47,8 +47,7 @@ wait_on_host_thread(iso_task *task, int64_t timeout_ns)
     iso__caller *caller = iso__caller_here();
     if (caller == NULL)
         return ISO_ENOMEM;
-    if (caller->wait_spin.most != task->pool->spin_us)
-        caller->wait_spin.most = caller->wait_spin.now = task->pool->spin_us;
+    iso__spin_set(&caller->wait_spin, task->pool->spin_us);
     if (iso__spin_until(&caller->wait_spin, false, task_ready, task))
         return 0;
     uint64_t end = timeout_ns >= 0 ? iso__clock_monotonic_ns() + (uint64_t)timeout_ns : 0;
