@@ -71,7 +71,7 @@ static const iso__post *
 await(iso__child *child)
 {
     iso__post *down = &child->region->down;
-    if (!iso__spin_until(&child->spin, has_post, child)) {
+    if (!iso__spin_until(&child->spin, false, has_post, child)) {
         while (!has_post(child))
             iso__post_sleep(down, child->seen, -1);
     }

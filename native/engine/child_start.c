@@ -112,7 +112,7 @@ iso__child_start(iso__child *child, iso_error *err)
     free(functions);
     if (failed)
         return failed;
-    child->spin.most = child->spin.now = (uint32_t)(config.spin / ISO__US);
+    iso__spin_set(&child->spin, iso__spin_limit((uint32_t)(config.spin / ISO__US)));
     limit_memory(config.memory_limit);
     atomic_store(&child->region->stage, 1);
     return iso__rank_open_whole(child->rank, err);

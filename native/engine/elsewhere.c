@@ -78,7 +78,7 @@ end_if_stopped(iso__elsewhere *e, iso__process *process, uint64_t now, uint64_t 
 static enum waited
 await(iso__elsewhere *e, iso__process *process)
 {
-    if (iso__spin_until(&e->spin, has_said, process))
+    if (iso__spin_until(&e->spin, e->rank->lane != NULL, has_said, process))
         return iso__post_arrived(&process->region->up, process->seen) ? SAID : ENDED;
     uint64_t looked = iso__clock_monotonic_ns(), stopped = 0;
     for (;;) {
@@ -468,7 +468,7 @@ iso__elsewhere_open(iso_rank *rank, iso_error *err)
         *err = e->error;
     failed = alive ? 0 : e->error.code;
     pthread_mutex_unlock(&e->lock);
-    e->spin.most = e->spin.now = (uint32_t)(rank->settings.spin / ISO__US);
+    iso__spin_set(&e->spin, iso__spin_limit((uint32_t)(rank->settings.spin / ISO__US)));
     if (alive)
         atomic_fetch_or(&rank->attention, ISO__ATTEND_ELSEWHERE);
     return failed;

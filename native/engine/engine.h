@@ -20,10 +20,15 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "engine/pile.h"
 #include "engine/watch.h"
 #include "isoexec.h"
 #include "script/script.h"
 #include "sip/sip.h"
+
+/* A variable of each thread, in the space that the loader keeps for such (a pointer each, no more): one load
+ * where the usual way costs a call. */
+#define ISO__THREAD _Thread_local __attribute__((tls_model("initial-exec")))
 
 #define ISO__METHOD_NAME 64  /* longest method name that is remembered, with its NUL */
 #define ISO__METHOD_MEMOS 8  /* power of 2 */
@@ -123,7 +128,7 @@ struct iso_rank {
     iso_engine *engine;
     int number;
     iso_config settings; /* the engine's with this rank's overrides; strings are the engine's */
-    _Atomic(struct iso__letter *) mail; /* what others want done between two calls */
+    iso__pile mail; /* what others want done between two calls */
     script_host host;
     PyObject *script_module; /* OpenSIPS */
     PyObject *rules;         /* namespace of rank_rules.py */

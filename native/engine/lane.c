@@ -1,11 +1,12 @@
 /* lane.c: the thread of a queue rank: takes calls, runs them under one attach, rests when there are none. */
+#include "engine/clock.h"
 #include "engine/queue.h"
 #include "engine/states.h"
 
 #define ANY_TURN 16 /* one in so many turns asks first for a call that any rank may run */
 
-_Thread_local iso__lane *iso__lane_here;
-_Thread_local iso_rank *iso__lane_rank;
+ISO__THREAD iso__lane *iso__lane_here;
+ISO__THREAD iso_rank *iso__lane_rank;
 
 static iso__queue *
 queue_of(const iso__lane *lane)
@@ -22,63 +23,131 @@ has_work(void *argument)
            atomic_load(&lane->rank->mail) != NULL;
 }
 
+#define FETCH_AHEAD 4 /* calls; a line comes from the submitter's cache in about the time of two */
+
 /* The lines of a task that a call reads lie in the submitter's cache: all are asked for at once, not one
  * after the other. */
-static void
-fetch(const void *task)
+static inline void
+fetch(const iso_task *task)
 {
-    for (int line = 0; task != NULL && line < 10; line++)
-        __builtin_prefetch((const char *)task + line * 64);
+    if (task == NULL)
+        return;
+    iso__line_fetch(task);
+    iso__line_fetch(&task->msg);
+    iso__line_fetch(task->small);
 }
 
 /* Submitters that sleep before a full ring are woken when it has become half empty, and again when it is
  * empty: not for each call. */
-static iso_task *
-take(iso__ring *ring)
+static void
+give_room(iso__ring *ring, size_t taken)
 {
-    iso_task *task = iso__ring_pop(ring);
-    fetch(task);
-    fetch(task != NULL ? iso__ring_peek(ring) : NULL);
-    if (task != NULL && atomic_load_explicit(&ring->sleepers, memory_order_relaxed) > 0) {
-        size_t left = iso__ring_count(ring);
-        if (left == ring->mask / 2 || left == 0)
-            iso__queue_give_room(ring);
-    }
+    size_t left = iso__ring_count(ring), half = ring->mask / 2;
+    if (left == 0 || (left <= half && left + taken > half))
+        iso__queue_give_room(ring);
+}
+
+static size_t
+take(iso__ring *ring, void **tasks, size_t most)
+{
+    size_t n = iso__ring_pop_some(ring, tasks, most);
+    if (n > 0 && atomic_load_explicit(&ring->sleepers, memory_order_relaxed) > 0)
+        give_room(ring, n);
+    fetch(n > 0 ? tasks[0] : NULL);
+    return n;
+}
+
+/* While this rank is busy, and more waits that any rank may run, another one is woken. */
+static iso_task *
+take_any(iso__lane *lane)
+{
+    iso__queue *queue = queue_of(lane);
+    void *task = NULL;
+    lane->took_any = take(&queue->any, &task, 1) > 0;
+    if (lane->took_any && !iso__ring_empty(&queue->any))
+        iso__queue_wake_idle(queue);
     return task;
+}
+
+/* Takes some calls at once, of which the first is run now. Another rank is woken for those that it could run. */
+static iso_task *
+take_some(iso__lane *lane)
+{
+    void *tasks[1 + ISO__AHEAD];
+    size_t n = take(&lane->own, tasks, 1 + ISO__AHEAD);
+    if (n > 0 && !iso__ring_empty(&queue_of(lane)->any))
+        iso__queue_wake_idle(queue_of(lane));
+    if (n < 2)
+        return n == 1 ? tasks[0] : NULL;
+    for (size_t i = 1; i < n; i++)
+        atomic_store_explicit(&lane->ahead[i - 1], tasks[i], memory_order_relaxed);
+    atomic_store_explicit(&lane->ahead_next, 0, memory_order_relaxed);
+    atomic_store(&lane->ahead_count, (int)n - 1); /* a full barrier: as in iso__caller_enter */
+    for (size_t i = 1; i < n && i < FETCH_AHEAD; i++)
+        fetch(tasks[i]);
+    if (atomic_load(&queue_of(lane)->closing))
+        iso__queue_refuse_ahead(lane);
+    return tasks[0];
+}
+
+/* The next call that only this rank may run. */
+static iso_task *
+take_own(iso__lane *lane)
+{
+    int next = atomic_load_explicit(&lane->ahead_next, memory_order_relaxed);
+    int count = atomic_load_explicit(&lane->ahead_count, memory_order_relaxed), further = next + FETCH_AHEAD;
+    if (next == count)
+        return take_some(lane);
+    atomic_store_explicit(&lane->ahead_next, next + 1, memory_order_relaxed);
+    fetch(further < count ? atomic_load_explicit(&lane->ahead[further], memory_order_relaxed)
+                          : iso__ring_peek(&lane->own));
+    return atomic_load_explicit(&lane->ahead[next], memory_order_relaxed);
+}
+
+void
+iso__lane_refuse(iso__lane *lane)
+{
+    for (iso_task *task; (task = take_own(lane)) != NULL;)
+        iso__task_end_refused(task);
 }
 
 static iso_task *
 next_task(iso__lane *lane)
 {
-    iso__queue *queue = queue_of(lane);
-    iso_task *task = (++lane->turn & (ANY_TURN - 1)) == 0 ? take(&queue->any) : NULL;
-    if (task != NULL)
-        return task;
-    task = take(&lane->own);
+    bool for_any = (++lane->turn & (ANY_TURN - 1)) == 0;
+    iso_task *task = for_any ? take_any(lane) : NULL;
     if (task == NULL)
-        return take(&queue->any);
-    if (!iso__ring_empty(&queue->any))
-        iso__queue_wake_idle(queue); /* this rank is busy with its own */
+        task = take_own(lane);
+    if (task == NULL && !for_any)
+        task = take_any(lane);
     return task;
 }
 
-/* Moves what the rank lends out of its frame into the task, by exchange: nothing is copied. */
+/* Moves what the rank lends out of its frame into the task, by exchange: nothing is copied. What is absent
+ * is so in the task already, which spares the submitter a line of the cache. */
 static void
 keep_result(iso_rank *rank, iso_task *task, const iso_result *result)
 {
     iso__frame *frame = &rank->frames[rank->depth];
-    task->result = *result;
-    if (result->edits == &frame->own_edits) {
+    task->result.code = result->code;
+    task->result.outcome = result->outcome;
+    task->result.elapsed_ns = result->elapsed_ns;
+    if (result->edits != NULL) {
         iso_edits edits = task->edits;
         task->edits = frame->own_edits;
         frame->own_edits = edits;
         iso__edits_clear(&frame->own_edits);
         task->result.edits = &task->edits;
+        task->result.new_uri = result->new_uri;
+        task->result.dst_uri = result->dst_uri;
     }
-    if (result->error.p != NULL && result->error.p == frame->error.p) {
-        iso__text error = task->error;
-        task->error = frame->error;
-        frame->error = error;
+    if (result->error.p != NULL) {
+        if (result->error.p == frame->error.p) {
+            iso__text error = task->error;
+            task->error = frame->error;
+            frame->error = error;
+        }
+        task->result.error = result->error;
     }
 }
 
@@ -101,33 +170,84 @@ note_late_end(iso_rank *rank, const iso_task *task, const iso_result *result)
              task->method, iso_outcome_name(result->outcome), result->code);
 }
 
+/* ---- submitters that are woken together ---- */
+
+#define SHORT_NS 100000u /* a rank whose calls take longer wakes each submitter at once */
+#define LATE_NS 500000u  /* and no submitter is left asleep for longer by one that runs short ones */
+
+static void
+wake_sleepers(iso__lane *lane)
+{
+    for (int i = 0; i < lane->sleeper_count; i++)
+        iso__futex_wake(lane->sleepers[i], INT32_MAX); /* its task may be another call's by now: no harm */
+    lane->sleeper_count = 0;
+}
+
+/* A patient submitter sleeps on the word, at the end of an outermost call. */
+static void
+wake_later(iso__lane *lane, _Atomic uint32_t *word, uint64_t now)
+{
+    if (iso__clock_ns(now - lane->last_end) > SHORT_NS) {
+        iso__futex_wake(word, INT32_MAX);
+        return;
+    }
+    if (lane->sleeper_count == 0)
+        lane->oldest_sleeper = now;
+    lane->sleepers[lane->sleeper_count++] = word;
+    if (lane->sleeper_count == ISO__SLEEPERS)
+        wake_sleepers(lane);
+}
+
+/* Before the next call: no sleeper must wait too long, and who runs out of calls needs the sleepers' next ones. */
+static inline void
+mind_sleepers(iso__lane *lane)
+{
+    if (lane->sleeper_count == 0)
+        return;
+    bool last = iso__lane_waiting(lane) == 0 && iso__ring_empty(&queue_of(lane)->any);
+    if (last || iso__clock_ns(iso__clock_ticks() - lane->oldest_sleeper) > LATE_NS)
+        wake_sleepers(lane);
+}
+
+/* ---- running ---- */
+
 void
-iso__lane_run(iso_rank *rank, iso_task *task)
+iso__lane_run(iso_rank *rank, iso_task *task, uint32_t holder)
 {
     iso__lane *lane = rank->lane;
     bool outermost = rank->depth == 0;
     iso_result result;
-    atomic_store_explicit(&task->rank, rank->number, memory_order_relaxed);
+    if (task->target == ISO_ANY_RANK)
+        atomic_store_explicit(&task->rank, rank->number, memory_order_relaxed); /* for who waits (wait.c) */
     if (outermost)
         atomic_store_explicit(&lane->running, task, memory_order_release);
     iso_python_exec(rank, task->method, &task->msg, task->extra, &result);
-    if (!(task->flags & ISO_SUBMIT_FORGET) && iso__task_claim_end(task)) {
-        keep_result(rank, task, &result);
-        iso__task_publish(task);
-    } else if (ISO__UNLIKELY(outermost && atomic_load_explicit(&rank->watch.answered, memory_order_relaxed))) {
-        note_late_end(rank, task, &result);
-    }
     if (outermost && !is_replaced(rank))
         atomic_store_explicit(&lane->running, NULL, memory_order_release);
+    if (task->flags & ISO_SUBMIT_FORGET)
+        return;
+    if (ISO__UNLIKELY(outermost && atomic_load_explicit(&rank->watch.answered, memory_order_relaxed)))
+        note_late_end(rank, task, &result);
+    atomic_store_explicit(&task->rank, rank->number, memory_order_relaxed);
+    keep_result(rank, task, &result);
+    uint64_t now = iso__cores_are_short(1) ? iso__clock_ticks() : 0;
+    _Atomic uint32_t *word = &task->state;
+    bool patient = iso__task_publish(task, holder);
+    if (!outermost || is_replaced(rank)) {
+        if (patient)
+            iso__futex_wake(word, INT32_MAX);
+        return;
+    }
+    if (patient)
+        wake_later(lane, word, now);
+    lane->last_end = now;
 }
-
-#define SPENT_MOST 32
 
 static void
 give_spent(iso__lane *lane)
 {
     if (lane->spent != NULL)
-        iso__pool_give(lane->spent, lane->last_spent);
+        iso__pool_give(lane->spent, lane->last_spent, lane->spent_count);
     lane->spent = lane->last_spent = NULL;
     lane->spent_count = 0;
 }
@@ -136,16 +256,16 @@ give_spent(iso__lane *lane)
 static void
 run_forgotten(iso__lane *lane, iso_rank *rank, iso_task *task)
 {
-    iso__lane_run(rank, task);
+    iso__lane_run(rank, task, 0);
     if (is_replaced(rank)) {
-        iso__pool_give(task, task);
+        iso__pool_give(task, task, 1);
         return;
     }
     if (lane->spent == NULL)
         lane->last_spent = task;
     task->next = lane->spent;
     lane->spent = task;
-    if (++lane->spent_count == SPENT_MOST)
+    if (++lane->spent_count == ISO__POOL_BUNDLE)
         give_spent(lane);
 }
 
@@ -156,24 +276,38 @@ drain(iso__lane *lane, iso_rank *rank, iso_task *task)
     iso__queue *queue = queue_of(lane);
     iso__rank_hold(rank);
     do {
-        if (task->flags & ISO_SUBMIT_FORGET) {
+        if (task->flags & ISO_SUBMIT_FORGET)
             run_forgotten(lane, rank, task);
-        } else {
-            if (iso__task_claim(task))
-                iso__lane_run(rank, task);
-            iso__task_drop(task);
-        }
+        else if (iso__task_claim(task))
+            iso__lane_run(rank, task, ISO__HELD_BY_QUEUE);
         if (is_replaced(rank)) {
             iso__rank_let_go(rank);
-            return;
+            return; /* sleepers that are left wake by themselves (ISO__PATIENCE_NS) */
         }
         if (atomic_load_explicit(&queue->closing, memory_order_relaxed) ||
             atomic_load_explicit(&rank->mail, memory_order_relaxed) != NULL)
             break;
         task = next_task(lane);
+        mind_sleepers(lane);
     } while (task != NULL);
+    wake_sleepers(lane);
     give_spent(lane);
     iso__rank_let_go(rank);
+}
+
+/* Spins for work. Meanwhile nobody wakes another rank for what comes for any: if this one leaves some of it, it
+ * does so itself (take_any, take_some). */
+static bool
+spin(iso__lane *lane)
+{
+    iso__queue *queue = queue_of(lane);
+    iso__lane *self = lane;
+    if (!lane->took_any)
+        return iso__spin_until(&lane->spin, true, has_work, lane);
+    atomic_store(&queue->spinner, lane);
+    bool done = iso__spin_until(&lane->spin, true, has_work, lane);
+    atomic_compare_exchange_strong(&queue->spinner, &self, NULL);
+    return done;
 }
 
 static void
@@ -181,41 +315,47 @@ rest(iso__lane *lane)
 {
     iso__queue *queue = queue_of(lane);
     int i = lane->rank->number - 1;
-    if (iso__spin_until(&lane->spin, has_work, lane))
+    if (spin(lane))
         return;
+    atomic_fetch_sub(&iso__awake, 1);
     atomic_store(&lane->asleep, 1);
     atomic_fetch_or(&queue->sleeping[i / 64], UINT64_C(1) << (i % 64));
     while (!has_work(lane) && atomic_load(&lane->asleep))
         iso__futex_wait(&lane->asleep, 1, -1);
     atomic_fetch_and(&queue->sleeping[i / 64], ~(UINT64_C(1) << (i % 64)));
     atomic_store(&lane->asleep, 0);
+    atomic_fetch_add(&iso__awake, 1);
 }
 
 static void
 serve(iso__lane *lane, iso_rank *rank)
 {
     iso__queue *queue = queue_of(lane);
+    atomic_fetch_add(&iso__awake, 1);
     while (!atomic_load(&queue->closing)) {
         iso_task *task = next_task(lane);
         if (task != NULL)
             drain(lane, rank, task);
         if (is_replaced(rank))
-            return;
+            break;
         if (atomic_load(&rank->mail) != NULL)
             iso__mail_service(rank);
         else if (task == NULL)
             rest(lane);
     }
+    atomic_fetch_sub(&iso__awake, 1);
 }
 
 void
 iso__lane_serve(iso__lane *lane, iso_rank *rank)
 {
     serve(lane, rank);
-    if (is_replaced(rank))
+    if (is_replaced(rank)) {
         iso__rank_leave(rank); /* from here the engine may be gone */
-    else
+    } else {
+        iso__lane_refuse(lane);
         iso_rank_close(rank);
+    }
 }
 
 void *

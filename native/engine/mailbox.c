@@ -56,18 +56,14 @@ letter_answer(iso__letter *letter)
     iso__letter_drop(letter);
 }
 
-/* The list, oldest first. */
+/* The next letter that was taken; NULL: none. */
 static iso__letter *
-take_letters(iso_rank *rank)
+take_letter(iso__link **taken)
 {
-    iso__letter *newest = atomic_exchange(&rank->mail, NULL), *oldest = NULL;
-    while (newest != NULL) {
-        iso__letter *next = newest->next;
-        newest->next = oldest;
-        oldest = newest;
-        newest = next;
-    }
-    return oldest;
+    iso__letter *letter = ISO__PILED(*taken, iso__letter, link);
+    if (letter != NULL)
+        *taken = letter->link.next;
+    return letter;
 }
 
 /* ---- the rank's side ---- */
@@ -101,18 +97,16 @@ void
 iso__mail_service(iso_rank *rank)
 {
     atomic_fetch_and(&rank->attention, ~(uint32_t)ISO__ATTEND_MAIL); /* before the list: a later letter sets it again */
-    iso__letter *letter = take_letters(rank);
+    iso__link *taken = iso__pile_take(&rank->mail);
     bool attached = rank->attached;
-    if (letter == NULL)
+    if (taken == NULL)
         return;
     if (!attached)
         iso__rank_hold(rank);
-    while (letter != NULL) {
-        iso__letter *next = letter->next;
+    for (iso__letter *letter; (letter = take_letter(&taken)) != NULL;) {
         atomic_store(&letter->begun, true);
         letter->work(rank, letter);
         letter_answer(letter);
-        letter = next;
     }
     if (rank->output_pending)
         iso__log_output_flush(rank);
@@ -136,8 +130,8 @@ iso__letter_do(iso_rank *rank, int kind, iso__letter *letter)
 void
 iso__mail_refuse(iso_rank *rank)
 {
-    for (iso__letter *letter = take_letters(rank), *next; letter != NULL; letter = next) {
-        next = letter->next;
+    iso__link *taken = iso__pile_take(&rank->mail);
+    for (iso__letter *letter; (letter = take_letter(&taken)) != NULL;) {
         letter->code = iso__fail(&letter->err, ISO_ESTATE, "rank %d has ended", rank->number);
         letter_answer(letter);
     }
@@ -177,9 +171,7 @@ iso__letter_new(void (*work)(iso_rank *rank, iso__letter *letter))
 void
 iso__letter_send(iso_rank *rank, iso__letter *letter)
 {
-    letter->next = atomic_load(&rank->mail);
-    while (!atomic_compare_exchange_weak(&rank->mail, &letter->next, letter))
-        ;
+    iso__pile_push(&rank->mail, &letter->link);
     atomic_fetch_or(&rank->attention, ISO__ATTEND_MAIL);
     iso__mail_wake(rank);
     if (atomic_load(&rank->state) != ISO__RANK_SERVING)

@@ -5,7 +5,7 @@
 #include "engine/engine.h"
 
 typedef struct iso__letter {
-    struct iso__letter *next;
+    iso__link link;
     /* What it asks for; with the rank attached. Sets code and err. */
     void (*work)(iso_rank *rank, struct iso__letter *letter);
     _Atomic uint32_t done; /* futex word: 1 when answered */

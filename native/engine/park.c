@@ -6,46 +6,61 @@
 
 #include "engine/clock.h"
 
-/* Threads that spin now, in the whole process: more than there are cores would only take them away. */
-static _Atomic int spinning;
+_Alignas(128) _Atomic int iso__awake; /* alone on its lines: every call reads it */
 
-static int cores;
+int iso__cores = 1;
+
 static pthread_once_t cores_once = PTHREAD_ONCE_INIT;
 
 static void
 count_cores(void)
 {
     cpu_set_t allowed;
-    cores = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+        iso__cores = CPU_COUNT(&allowed);
+}
+
+uint32_t
+iso__spin_limit(uint32_t most_us)
+{
+    pthread_once(&cores_once, count_cores);
+    return iso__cores > 1 ? most_us : 0;
 }
 
 static bool
-spin_once(uint32_t us, bool (*ready)(void *), void *argument)
+spin_for(uint32_t us, bool (*ready)(void *), void *argument)
 {
     uint64_t end = iso__clock_ticks() + (uint64_t)(us * 1e3 / iso__clock_ns_per_tick);
-    do {
+    while (!iso__cores_are_short(0) && iso__clock_ticks() < end) {
         for (int look = 0; look < 8; look++) { /* the clock costs as much as a few looks */
             if (ready(argument))
                 return true;
             iso__pause();
         }
-    } while (iso__clock_ticks() < end);
+    }
     return false;
 }
 
 bool
-iso__spin_until(iso__spin *spin, bool (*ready)(void *), void *argument)
+iso__spin_on(iso__spin *spin, bool counted, bool (*ready)(void *), void *argument)
 {
-    pthread_once(&cores_once, count_cores);
-    if (spin->most == 0 || cores < 2 || ready(argument))
-        return ready(argument);
-    bool done = false;
-    if (atomic_fetch_add(&spinning, 1) < cores) {
-        bool probe = ++spin->waits % ISO__SPIN_PROBE == 0;
-        done = spin_once(probe ? spin->most : spin->now, ready, argument);
-        uint32_t next = done ? spin->now * 2 : spin->now / 2;
-        spin->now = next < 1 ? 1 : next > spin->most ? spin->most : next;
-    }
-    atomic_fetch_sub(&spinning, 1);
+    atomic_fetch_add(&iso__awake, counted ? 0 : 1);
+    bool done = spin_for(spin->now > 0 ? spin->now : spin->most, ready, argument);
+    atomic_fetch_sub(&iso__awake, counted ? 0 : 1);
+    uint32_t next = done ? spin->now * 2 + 1 : spin->now * 3 / 4;
+    spin->now = next > spin->most ? spin->most : next;
     return done || ready(argument);
+}
+
+#define YIELDS 2
+
+bool
+iso__yield_until(bool (*ready)(void *), void *argument)
+{
+    for (int i = 0; i < YIELDS; i++) {
+        if (ready(argument))
+            return true;
+        sched_yield();
+    }
+    return ready(argument);
 }

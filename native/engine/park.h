@@ -1,8 +1,9 @@
 /* park.h: how a thread waits for another: it spins for a moment, then sleeps on a futex.
  *
  * Waking a sleeping thread costs 3 us on a busy machine and 40 us on an idle one, spinning 0.1 us, but
- * spinning pays only while the other side answers soon. So the spin adapts: it doubles when it was worth
- * it, and halves when it was not. */
+ * spinning pays only while the other side answers soon and a core is free. So the spin adapts: it doubles
+ * when it was worth it, shrinks when it was not, and is not begun when more threads want a core than there
+ * are. */
 #ifndef ISO_PARK_H
 #define ISO_PARK_H
 
@@ -71,15 +72,67 @@ iso__bell_clear(int fd)
 
 /* The adaptive length of a spin, of one waiting side, in microseconds. */
 typedef struct iso__spin {
-    uint32_t now;
+    uint32_t now; /* 0: it did not pay, not at all */
     uint32_t most;
-    uint32_t waits; /* so far; one in ISO__SPIN_PROBE spins the longest, to find out whether it would pay again */
+    uint32_t waits; /* since it does not pay: one in ISO__SPIN_PROBE finds out whether it would again */
 } iso__spin;
 
-#define ISO__SPIN_PROBE 32
+#define ISO__SPIN_PROBE 16
+#define ISO__SPIN_FIRST 16 /* looks that are made without counting who else spins; less than a microsecond */
 
-/* Spins until ready(argument), for the time that `spin` has come to. Not at all while as many threads spin
- * as there are cores. Returns what ready said last. */
-bool iso__spin_until(iso__spin *spin, bool (*ready)(void *), void *argument);
+/* Threads of the whole process that are known to want a core: ranks that are awake, and who spins. */
+extern _Atomic int iso__awake;
+extern int iso__cores; /* that the process may use, at least 1 */
+
+/* Whether with `more` such threads there would be more of them than cores. */
+static inline bool
+iso__cores_are_short(int more)
+{
+    return atomic_load_explicit(&iso__awake, memory_order_relaxed) + more > iso__cores;
+}
+
+/* How long a spin may be at most here: the setting, or 0 on one core. Before any of the other functions. */
+uint32_t iso__spin_limit(uint32_t most_us);
+
+/* Of another engine than before, it begins with the longest. */
+static inline void
+iso__spin_set(iso__spin *spin, uint32_t most_us)
+{
+    if (spin->most != most_us)
+        spin->most = spin->now = most_us;
+}
+
+/* Whether to spin at all now. */
+static inline bool
+iso__spin_pays(iso__spin *spin)
+{
+    return spin->now > 0 || (spin->most > 0 && ++spin->waits % ISO__SPIN_PROBE == 0);
+}
+
+/* Spins on, politely, for the time that `spin` has come to, and adapts that. Not at all, and no longer, while
+ * more threads are awake than there are cores. `counted`: the caller is one of them already. */
+bool iso__spin_on(iso__spin *spin, bool counted, bool (*ready)(void *), void *argument);
+
+/* Lets others have the core, some of whom may be who is waited for: cheaper than to sleep and to be woken when
+ * all cores are busy anyway. */
+bool iso__yield_until(bool (*ready)(void *), void *argument);
+
+/* Spins until ready(argument), or yields; what that said last. */
+static inline __attribute__((always_inline)) bool
+iso__spin_until(iso__spin *spin, bool counted, bool (*ready)(void *), void *argument)
+{
+    if (iso__cores_are_short(counted ? 0 : 1))
+        return iso__yield_until(ready, argument);
+    if (!iso__spin_pays(spin))
+        return ready(argument);
+    for (int look = 0; look < ISO__SPIN_FIRST; look++) {
+        if (ready(argument)) {
+            spin->now += spin->now == 0;
+            return true;
+        }
+        iso__pause();
+    }
+    return iso__spin_on(spin, counted, ready, argument);
+}
 
 #endif

@@ -2,12 +2,13 @@
 #include "engine/queue.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "engine/barrier.h"
+#include "engine/caller.h"
 #include "engine/settings.h"
 #include "engine/states.h"
 #include "engine/thread.h"
@@ -28,7 +29,7 @@ make_lane(iso__queue *queue, int i, iso_error *err)
         return 0;
     lane->rank->lane = lane;
     queue->lane_count++;
-    lane->spin.most = lane->spin.now = (uint32_t)(config->spin / ISO__US);
+    iso__spin_set(&lane->spin, queue->pool->spin_us);
     if (!iso__ring_init(&lane->own, (size_t)config->queue_size))
         return iso__fail(err, ISO_ENOMEM, "no memory for the queue of rank %d", i + 1);
     return 0;
@@ -43,15 +44,16 @@ iso__queue_new(iso_engine *engine, iso_error *err)
         wanted = wanted || iso__rank_of(engine, i + 1)->settings.channel == ISO_CHANNEL_QUEUE;
     if (!wanted)
         return 0;
-    iso__queue *queue = aligned_alloc(64, sizeof *queue);
+    iso__queue *queue = aligned_alloc(_Alignof(iso__queue), sizeof *queue);
     if (queue == NULL)
         return iso__fail(err, ISO_ENOMEM, "no memory for the queues");
     memset(queue, 0, sizeof *queue);
     engine->queue = queue;
     queue->engine = engine;
+    iso__barrier_setup();
     queue->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    queue->pool = iso__pool_new((uint32_t)(engine->config.spin / ISO__US));
-    queue->lanes = aligned_alloc(64, lanes_size);
+    queue->pool = iso__pool_new(iso__spin_limit((uint32_t)(engine->config.spin / ISO__US)));
+    queue->lanes = aligned_alloc(_Alignof(iso__lane), lanes_size);
     if (queue->pool == NULL || queue->lanes == NULL || !iso__ring_init(&queue->any, (size_t)engine->config.queue_size))
         return iso__fail(err, ISO_ENOMEM, "no memory for the queues");
     memset(queue->lanes, 0, lanes_size);
@@ -126,6 +128,8 @@ iso__queue_wake(iso__lane *lane)
 void
 iso__queue_wake_idle(iso__queue *queue)
 {
+    if (atomic_load(&queue->spinner) != NULL)
+        return;
     for (int word = 0; word * 64 < queue->engine->config.ranks; word++) {
         uint64_t bits = atomic_load(&queue->sleeping[word]);
         while (bits != 0) {
@@ -143,6 +147,14 @@ static bool
 has_room(void *ring)
 {
     return iso__ring_count(ring) <= ((iso__ring *)ring)->mask;
+}
+
+/* More than one place, or each would be fought for with the rank that makes it. */
+static bool
+has_much_room(void *ring)
+{
+    size_t mask = ((iso__ring *)ring)->mask;
+    return iso__ring_count(ring) <= mask - mask / 8;
 }
 
 static void
@@ -163,9 +175,8 @@ iso__queue_give_room(iso__ring *ring)
 }
 
 static int
-push(iso__queue *queue, iso__ring *ring, iso_task *task)
+push(iso__queue *queue, iso__caller *caller, iso__ring *ring, iso_task *task)
 {
-    static _Thread_local iso__spin spin;
     bool reject = queue->engine->config.on_overload == ISO_OVERLOAD_REJECT || (task->flags & ISO_SUBMIT_REJECT);
     bool spun = false;
     while (!atomic_load(&queue->closing)) {
@@ -173,9 +184,9 @@ push(iso__queue *queue, iso__ring *ring, iso_task *task)
             return 0;
         if (reject)
             return ISO_EOVERLOAD;
-        spin.most = queue->pool->spin_us;
+        iso__spin_set(&caller->room_spin, queue->pool->spin_us);
         iso_rank *held = iso__main_let_go();
-        if (spun || !iso__spin_until(&spin, has_room, ring))
+        if (spun || !iso__spin_until(&caller->room_spin, false, has_much_room, ring))
             sleep_for_room(queue, ring);
         if (held != NULL)
             iso__rank_attach(held);
@@ -187,65 +198,48 @@ push(iso__queue *queue, iso__ring *ring, iso_task *task)
 static void
 refuse_ring(iso__ring *ring)
 {
-    iso_task *task;
-    while (ring->cells != NULL && (task = iso__ring_pop(ring)) != NULL) {
-        iso__task_refuse(task, ISO_ESTATE);
-        iso__task_drop(task);
-    }
+    for (iso_task *task; ring->cells != NULL && (task = iso__ring_pop(ring)) != NULL;)
+        iso__task_end_refused(task);
 }
 
+/* What a rank has taken ahead would wait for its running call. The rank still holds these tasks; what it has
+ * run meanwhile is done, or a new call, which is to be refused too. */
 void
-iso__queue_refuse(iso__lane *lane)
+iso__queue_refuse_ahead(iso__lane *lane)
 {
-    refuse_ring(&lane->own);
-}
-
-static iso_task *
-make_task(iso__queue *queue, int number, const char *method, const iso_msg *msg, iso_str extra, void *user,
-          unsigned flags)
-{
-    iso_task *task = iso__task_new(queue->pool, method, msg, extra);
-    if (task == NULL)
-        return NULL;
-    bool forget = (flags & ISO_SUBMIT_FORGET) != 0;
-    task->engine = queue->engine;
-    task->target = number;
-    task->flags = forget ? flags & ~(unsigned)ISO_SUBMIT_NOTIFY : flags;
-    task->user = user;
-    atomic_store_explicit(&task->rank, 0, memory_order_relaxed);
-    atomic_store_explicit(&task->shares, forget ? 1 : 2, memory_order_relaxed);
-    atomic_store_explicit(&task->state, ISO__TASK_QUEUED, memory_order_relaxed);
-    return task;
+    int count = atomic_load(&lane->ahead_count);
+    for (int i = 0; i < count; i++)
+        iso__task_refuse(atomic_load_explicit(&lane->ahead[i], memory_order_relaxed));
 }
 
 /* On the thread of the rank itself: runs at once, nested, and may take as long as it likes. */
 static int
 run_nested(iso_task *task, iso_task **out)
 {
-    if (!(task->flags & ISO_SUBMIT_FORGET))
+    if (task == NULL)
+        return ISO_ENOMEM;
+    if (out != NULL)
         *out = task;
-    iso__task_claim(task);
-    iso__lane_run(iso__lane_rank, task);
-    iso__task_drop(task);
+    iso__lane_run(iso__lane_rank, task, ISO__HELD_BY_QUEUE);
+    if (out == NULL)
+        iso__task_drop(task, ISO__HELD_BY_QUEUE);
     return 0;
 }
 
+/* The task is the rank's once it is pushed, and may be gone. */
 static int
-hand_over(iso__queue *queue, iso__lane *lane, iso_task *task, iso_task **out)
+hand_over(iso__queue *queue, iso__caller *caller, iso__lane *lane, iso_task *task, iso_task **out)
 {
-    bool forget = (task->flags & ISO_SUBMIT_FORGET) != 0;
-    if (!forget)
-        *out = task;
     iso__ring *ring = lane != NULL ? &lane->own : &queue->any;
-    int code = push(queue, ring, task);
-    if (code == 0 && atomic_load(&queue->closing))
-        refuse_ring(ring); /* the closing thread may have looked into it before */
+    if (out != NULL)
+        *out = task; /* before a completion may come */
+    int code = push(queue, caller, ring, task);
     if (code != 0) {
-        if (!forget) {
+        if (out != NULL)
             *out = NULL;
-            iso__task_drop(task);
-        }
-        iso__task_drop(task);
+        iso__task_drop(task, ISO__HELD_BY_QUEUE | ISO__HELD_BY_SUBMITTER);
+    } else if (atomic_load(&queue->closing)) {
+        refuse_ring(ring); /* the closing thread may have looked into it before */
     } else if (lane != NULL) {
         iso__queue_wake(lane);
     } else {
@@ -266,50 +260,57 @@ iso_submit(iso_engine *engine, int number, const char *method, const iso_msg *ms
     if (queue == NULL || !queue->started)
         return ISO_ESTATE;
     iso__lane *lane = number != ISO_ANY_RANK ? &queue->lanes[number - 1] : NULL;
-    if (lane != NULL && lane->rank->lane == NULL)
-        return ISO_ESTATE;
-    iso_task *task = make_task(queue, number, method, msg, extra, user, flags);
-    if (task == NULL)
+    if (lane != NULL && lane->own.cells == NULL)
+        return ISO_ESTATE; /* an inline rank; its struct is not looked at here, which its thread writes */
+    iso__caller *caller = iso__caller_here();
+    if (caller == NULL)
         return ISO_ENOMEM;
+    if (flags & ISO_SUBMIT_FORGET)
+        out = NULL;
     if (lane != NULL && lane == iso__lane_here)
-        return run_nested(task, out);
-    atomic_fetch_add(&queue->users, 1); /* the closing thread waits until nobody is between here and the end */
-    int code = hand_over(queue, lane, task, out);
-    atomic_fetch_sub(&queue->users, 1);
+        return run_nested(iso__task_new(caller, engine, method, msg, extra, user, flags, number), out);
+    iso__caller_enter(caller, queue);
+    iso__ring_expect_push(lane != NULL ? &lane->own : &queue->any);
+    iso_task *task = iso__task_new(caller, engine, method, msg, extra, user, flags, number);
+    int code = task != NULL ? hand_over(queue, caller, lane, task, out) : ISO_ENOMEM;
+    iso__caller_leave(caller);
     return code;
+}
+
+size_t
+iso__lane_waiting(const iso__lane *lane)
+{
+    int ahead = atomic_load_explicit(&lane->ahead_count, memory_order_relaxed) -
+                atomic_load_explicit(&lane->ahead_next, memory_order_relaxed);
+    return iso__ring_count(&lane->own) + (ahead > 0 ? (size_t)ahead : 0);
 }
 
 size_t
 iso__queue_waiting(const iso_engine *engine, int number)
 {
-    return iso__rank_of(engine, number)->lane != NULL ? iso__ring_count(&engine->queue->lanes[number - 1].own) : 0;
+    const iso__lane *lane = iso__rank_of(engine, number)->lane;
+    return lane != NULL ? iso__lane_waiting(lane) : 0;
 }
 
 /* ---- completions ---- */
 
 void
-iso__queue_list_completion(iso_task *task)
+iso__queue_list_completion(iso__queue *queue, iso_task *task)
 {
-    iso__queue *queue = task->engine->queue;
-    iso_task *before = atomic_load_explicit(&queue->completed, memory_order_relaxed);
-    do
-        task->next = before;
-    while (!atomic_compare_exchange_weak(&queue->completed, &before, task));
-    if (before == NULL) /* the first since the list was taken; task itself is the taker's by now */
+    if (iso__pile_push(&queue->completed, &task->completed))
         iso__bell_ring(queue->fd);
 }
 
-static void
+/* The next completion, oldest first. NULL: none. */
+static iso_task *
 take_completed(iso__queue *queue)
 {
-    iso_task *newest = atomic_exchange(&queue->completed, NULL), *oldest = NULL;
-    while (newest != NULL) {
-        iso_task *next = newest->next;
-        newest->next = oldest;
-        oldest = newest;
-        newest = next;
-    }
-    queue->taken = oldest;
+    if (queue->taken == NULL)
+        queue->taken = iso__pile_take(&queue->completed);
+    iso_task *task = ISO__PILED(queue->taken, iso_task, completed);
+    if (task != NULL)
+        queue->taken = queue->taken->next;
+    return task;
 }
 
 int
@@ -326,14 +327,10 @@ iso_engine_completions(iso_engine *engine, iso_task **out, size_t max)
     if (queue == NULL || max == 0)
         return 0;
     iso__bell_clear(queue->fd); /* before the list: a later one rings again */
-    if (queue->taken == NULL)
-        take_completed(queue);
-    while (queue->taken != NULL && count < max) {
-        iso_task *task = queue->taken;
-        queue->taken = task->next;
-        if (iso_task_result(task) != NULL) /* else the submitter has let go of it */
+    iso_task *task;
+    while (count < max && (task = take_completed(queue)) != NULL) {
+        if (iso__task_drop(task, ISO__HELD_BY_LIST) & ISO__HELD_BY_SUBMITTER) /* else it has let go of it */
             out[count++] = task;
-        iso__task_drop(task);
     }
     if (queue->taken != NULL || atomic_load(&queue->completed) != NULL)
         iso__bell_ring(queue->fd);
@@ -345,18 +342,20 @@ iso_engine_completions(iso_engine *engine, iso_task **out, size_t max)
 static void
 refuse_waiting(iso__queue *queue)
 {
-    for (int i = 0; i < queue->engine->config.ranks; i++)
+    for (int i = 0; i < queue->engine->config.ranks; i++) {
         refuse_ring(&queue->lanes[i].own);
+        iso__queue_refuse_ahead(&queue->lanes[i]);
+    }
     refuse_ring(&queue->any);
 }
 
-/* What an abandoned rank runs ends for its submitter; the rank drops its own share if it ever comes back. */
+/* What an abandoned rank runs ends for its submitter; the rank gives its own hold up if it ever comes back. */
 static void
 refuse_running(iso__lane *lane)
 {
     iso_task *task = atomic_load(&lane->running);
     if (task != NULL)
-        iso__task_refuse(task, ISO_ESTATE);
+        iso__task_refuse(task);
 }
 
 /* All submitters that sleep before a full ring: they find that the engine closes. */
@@ -391,8 +390,7 @@ iso__queue_close(iso__queue *queue)
         }
         lane->has_thread = false;
     }
-    while (atomic_load(&queue->users) > 0)
-        sched_yield();
+    iso__caller_wait_until_left(queue);
     refuse_waiting(queue); /* what came in between */
     iso__queue_forget_waits(queue);
     return abandoned;
@@ -406,15 +404,8 @@ iso__queue_free(iso__queue *queue)
     for (int i = 0; queue->lanes != NULL && i < queue->engine->config.ranks; i++)
         iso__ring_fini(&queue->lanes[i].own);
     iso__ring_fini(&queue->any);
-    if (queue->taken == NULL)
-        take_completed(queue);
-    while (queue->taken != NULL) {
-        iso_task *task = queue->taken;
-        queue->taken = task->next;
-        iso__task_drop(task);
-        if (queue->taken == NULL)
-            take_completed(queue);
-    }
+    for (iso_task *task; (task = take_completed(queue)) != NULL;)
+        iso__task_drop(task, ISO__HELD_BY_LIST);
     iso__pool_close(queue->pool);
     if (queue->fd >= 0)
         close(queue->fd);

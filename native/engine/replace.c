@@ -46,12 +46,13 @@ open_or_refuse(iso__lane *lane, iso_engine *engine)
             iso__log(engine, ISO_LOG_CRIT, iso__lane_rank->number, "no rank could take over: %s", err.message);
             next = now + RETRY_NS;
         }
-        iso__queue_refuse(lane);
+        iso__lane_refuse(lane);
         atomic_store(&lane->asleep, 1);
         if (iso__ring_empty(&lane->own) && !atomic_load(&engine->queue->closing))
             iso__futex_wait(&lane->asleep, 1, RETRY_NS);
         atomic_store(&lane->asleep, 0);
     }
+    iso__lane_refuse(lane);
     return NULL;
 }
 

@@ -13,15 +13,18 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "engine/line.h"
+
 typedef struct iso__cell {
     _Atomic size_t turn;
-    _Atomic(void *) value; /* a peek may read it while it is written again, and then throws it away */
+    _Atomic(void *) value; /* whose turn it is writes it, but who looks ahead may read it at any time */
 } iso__cell;
 
 typedef struct iso__ring {
-    _Alignas(64) _Atomic size_t tail; /* next turn to write */
-    _Alignas(64) _Atomic size_t head; /* next turn to read */
-    _Alignas(64) size_t mask;
+    /* 128, not 64: processors fetch lines of the cache in pairs. */
+    _Alignas(128) _Atomic size_t tail; /* next turn to write */
+    _Alignas(128) _Atomic size_t head; /* next turn to read */
+    _Alignas(128) size_t mask;
     iso__cell *cells;
     _Atomic uint32_t sleepers; /* producers that sleep because the ring was full */
     _Atomic uint32_t room;     /* their futex word: changes when there is room again */
@@ -50,6 +53,13 @@ iso__ring_fini(iso__ring *ring)
     ring->cells = NULL;
 }
 
+/* Asks for the cell that a push will write, so that it comes while the producer does something else. */
+static inline void
+iso__ring_expect_push(iso__ring *ring)
+{
+    iso__line_claim(&ring->cells[atomic_load_explicit(&ring->tail, memory_order_relaxed) & ring->mask]);
+}
+
 /* false: the ring is full. */
 static inline bool
 iso__ring_push(iso__ring *ring, void *value)
@@ -73,38 +83,58 @@ iso__ring_push(iso__ring *ring, void *value)
     }
 }
 
+/* How many of the cells from `turn` on, at most `most`, can be read. */
+static inline size_t
+iso__ring_ready(iso__ring *ring, size_t turn, size_t most)
+{
+    size_t n = 0;
+    while (n < most &&
+           atomic_load_explicit(&ring->cells[(turn + n) & ring->mask].turn, memory_order_acquire) == turn + n + 1)
+        n++;
+    return n;
+}
+
+/* Up to `most` values, oldest first; 0: the ring is empty. Together they cost one look at the producers' lines
+ * of the cache; one at a time, a consumer that keeps up with a producer would fight for each cell. */
+static inline size_t
+iso__ring_pop_some(iso__ring *ring, void **values, size_t most)
+{
+    size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed), n;
+    for (;;) {
+        n = iso__ring_ready(ring, turn, most);
+        if (n > 0 && atomic_compare_exchange_strong_explicit(&ring->head, &turn, turn + n, memory_order_relaxed,
+                                                             memory_order_relaxed))
+            break;
+        size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+        if (n == 0 && head == turn)
+            return 0;
+        turn = head; /* another consumer was here */
+    }
+    for (size_t i = 0; i < n; i++) {
+        iso__cell *cell = &ring->cells[(turn + i) & ring->mask];
+        values[i] = atomic_load_explicit(&cell->value, memory_order_relaxed);
+        atomic_store_explicit(&cell->turn, turn + i + ring->mask + 1, memory_order_release);
+    }
+    return n;
+}
+
 /* NULL: the ring is empty. */
 static inline void *
 iso__ring_pop(iso__ring *ring)
 {
-    size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    for (;;) {
-        iso__cell *cell = &ring->cells[turn & ring->mask];
-        size_t ready = atomic_load_explicit(&cell->turn, memory_order_acquire);
-        if (ready == turn + 1) {
-            if (atomic_compare_exchange_weak_explicit(&ring->head, &turn, turn + 1, memory_order_relaxed,
-                                                      memory_order_relaxed)) {
-                void *value = atomic_load_explicit(&cell->value, memory_order_relaxed);
-                atomic_store_explicit(&cell->turn, turn + ring->mask + 1, memory_order_release);
-                return value;
-            }
-        } else if ((intptr_t)(ready - (turn + 1)) < 0) {
-            return NULL;
-        } else {
-            turn = atomic_load_explicit(&ring->head, memory_order_relaxed);
-        }
-    }
+    void *value;
+    return iso__ring_pop_some(ring, &value, 1) > 0 ? value : NULL;
 }
 
-/* The value that the next pop may give, for prefetching; NULL if there is none. Consumers' side only. */
-static inline void *
+/* What the next pop may give, to be fetched and no more; NULL: nothing. */
+static inline const void *
 iso__ring_peek(iso__ring *ring)
 {
     size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed);
     iso__cell *cell = &ring->cells[turn & ring->mask];
-    if (atomic_load_explicit(&cell->turn, memory_order_acquire) != turn + 1)
-        return NULL;
-    return atomic_load_explicit(&cell->value, memory_order_relaxed);
+    return atomic_load_explicit(&cell->turn, memory_order_acquire) == turn + 1
+               ? atomic_load_explicit(&cell->value, memory_order_relaxed)
+               : NULL;
 }
 
 static inline bool

@@ -1,10 +1,9 @@
 #include "engine/task.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/park.h"
+#include "engine/caller.h"
 #include "engine/queue.h"
 
 #define KEPT_CAPACITY (64u << 10) /* a pooled task keeps a buffer of this size; larger ones are freed */
@@ -38,6 +37,7 @@ task_destroy(iso_task *task)
     iso__pool *pool = task->pool;
     iso__edits_fini(&task->edits);
     iso__text_fini(&task->error);
+    iso__text_fini(&task->refusal_text);
     if (task->octets != task->small)
         free(task->octets);
     free(task);
@@ -55,17 +55,11 @@ destroy_list(iso_task *task)
 }
 
 static iso_task *
-pool_take(iso__pool *pool)
+task_make(iso__pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
-    iso_task *task = pool->ready;
-    if (task != NULL)
-        pool->ready = task->next;
-    pthread_mutex_unlock(&pool->lock);
-    if (task != NULL)
-        return task;
-    task = calloc(1, sizeof *task);
+    iso_task *task = aligned_alloc(64, sizeof *task);
     if (task != NULL) {
+        memset(task, 0, sizeof *task);
         task->pool = pool;
         task->octets = task->small;
         task->capacity = sizeof task->small;
@@ -74,28 +68,43 @@ pool_take(iso__pool *pool)
     return task;
 }
 
-static void
-shrink(iso_task *task)
+iso_task *
+iso__pool_take(iso__pool *pool, int *count_out)
+{
+    pthread_mutex_lock(&pool->lock);
+    iso_task *first = pool->ready;
+    if (first != NULL)
+        pool->ready = first->next_bundle;
+    pthread_mutex_unlock(&pool->lock);
+    *count_out = first != NULL ? first->bundle : 1;
+    return first != NULL ? first : task_make(pool);
+}
+
+bool
+iso__task_shrink(iso_task *task)
 {
     if (task->capacity > KEPT_CAPACITY) {
         free(task->octets);
         task->octets = task->small;
         task->capacity = sizeof task->small;
     }
+    return !atomic_load_explicit(&task->pool->closed, memory_order_relaxed);
 }
 
 void
-iso__pool_give(iso_task *first, iso_task *last)
+iso__pool_give(iso_task *first, iso_task *last, int count)
 {
     iso__pool *pool = first->pool; /* there at least until these tasks are given or destroyed */
-    for (iso_task *task = first; task != last; task = task->next)
-        shrink(task);
-    shrink(last);
+    last->next = NULL;
+    for (iso_task *task = first; task != NULL; task = task->next)
+        iso__task_shrink(task);
+    first->bundle = count;
     pthread_mutex_lock(&pool->lock);
     bool closed = pool->closed;
-    last->next = closed ? NULL : pool->ready;
-    if (!closed)
+    if (!closed) {
+        first->next_bundle = pool->ready;
         pool->ready = first;
+    }
     pthread_mutex_unlock(&pool->lock);
     if (closed)
         destroy_list(first);
@@ -111,7 +120,11 @@ iso__pool_close(iso__pool *pool)
     pool->ready = NULL;
     pool->closed = true;
     pthread_mutex_unlock(&pool->lock);
-    destroy_list(ready);
+    while (ready != NULL) {
+        iso_task *next = ready->next_bundle;
+        destroy_list(ready);
+        ready = next;
+    }
     unmake(pool);
 }
 
@@ -132,48 +145,92 @@ reserve(iso_task *task, size_t n)
     return true;
 }
 
-iso_task *
-iso__task_new(iso__pool *pool, const char *method, const iso_msg *msg, iso_str extra)
+static void
+copy_arguments(iso_task *task, const char *method, size_t method_n, const iso_msg *msg, iso_str extra)
 {
-    size_t method_n = strlen(method) + 1, extra_n = extra.p != NULL ? extra.n : 0;
-    iso_task *task = pool_take(pool);
-    if (task == NULL)
-        return NULL;
-    if (!reserve(task, method_n + extra_n + msg->length)) {
-        iso__pool_give(task, task);
-        return NULL;
-    }
     char *at = task->octets;
     task->method = memcpy(at, method, method_n);
     at += method_n;
     task->extra = (iso_str){NULL, 0};
     if (extra.p != NULL) {
-        memcpy(at, extra.p, extra_n);
-        task->extra = (iso_str){at, extra_n};
-        at += extra_n;
+        task->extra = (iso_str){memcpy(at, extra.p, extra.n), extra.n};
+        at += extra.n;
     }
     task->msg = *msg;
     task->msg.data = at;
+    task->msg.index = NULL; /* the host's index is the host's memory */
     if (msg->length > 0)
         memcpy(at, msg->data, msg->length);
-    task->msg.index = NULL; /* the host's index is the host's memory */
+}
+
+/* Most results have neither, and then their line is left alone. The texts are not copied from each other: a wide
+ * load after narrow stores would wait for all stores above. */
+static void
+clear_result(iso_task *task)
+{
+    iso_result *result = &task->result;
+    if (result->edits == NULL && result->error.p == NULL)
+        return;
+    result->edits = NULL;
+    result->new_uri = (iso_str){NULL, 0};
+    result->dst_uri = (iso_str){NULL, 0};
+    result->error = (iso_str){NULL, 0};
+}
+
+iso_task *
+iso__task_new(iso__caller *caller, iso_engine *engine, const char *method, const iso_msg *msg, iso_str extra,
+              void *user, unsigned flags, int target)
+{
+    iso_task *task = iso__caller_take(caller, engine->queue->pool);
+    if (task == NULL)
+        return NULL;
+    size_t method_n = strlen(method) + 1;
+    if (!reserve(task, method_n + (extra.p != NULL ? extra.n : 0) + msg->length)) {
+        iso__caller_keep(caller, task);
+        return NULL;
+    }
+    copy_arguments(task, method, method_n, msg, extra);
+    bool forget = (flags & ISO_SUBMIT_FORGET) != 0;
+    clear_result(task);
+    task->engine = engine;
+    task->user = user;
+    task->target = target;
+    task->flags = forget ? flags & ~(unsigned)ISO_SUBMIT_NOTIFY : flags;
+    atomic_store_explicit(&task->rank, 0, memory_order_relaxed);
+    atomic_store_explicit(&task->state, ISO__TASK_QUEUED | ISO__HELD_BY_QUEUE | (forget ? 0 : ISO__HELD_BY_SUBMITTER),
+                          memory_order_relaxed);
     return task;
 }
 
-void
-iso__task_drop(iso_task *task)
+static void
+put_back(iso_task *task)
 {
-    if (atomic_fetch_sub_explicit(&task->shares, 1, memory_order_acq_rel) == 1)
-        iso__pool_give(task, task);
+    iso__caller_keep(iso__caller_of_thread, task);
 }
 
-/* Moves the state on if it is `from`, keeping the sleeper's flag. */
-static bool
-move_on(iso_task *task, uint32_t from, uint32_t to)
+uint32_t
+iso__task_drop(iso_task *task, uint32_t holder)
 {
-    uint32_t state = atomic_load(&task->state);
-    while ((state & ~(uint32_t)ISO__TASK_SLEEPER) == from) {
-        if (atomic_compare_exchange_weak(&task->state, &state, to | (state & ISO__TASK_SLEEPER)))
+    uint32_t left = atomic_fetch_and(&task->state, ~holder) & ~holder;
+    if (!(left & ISO__HELD))
+        put_back(task);
+    return left;
+}
+
+/* Nobody has it, and its submitter still wants it. */
+static bool
+may_run(uint32_t state)
+{
+    return (state & (ISO__TASK_STEP | ISO__HELD_BY_SUBMITTER)) == (ISO__TASK_QUEUED | ISO__HELD_BY_SUBMITTER);
+}
+
+static bool
+take(iso_task *task, uint32_t more)
+{
+    uint32_t state = ISO__TASK_QUEUED | ISO__HELD_BY_SUBMITTER | ISO__HELD_BY_QUEUE; /* most likely */
+    while (may_run(state)) {
+        uint32_t taken = (state & ~(uint32_t)ISO__TASK_STEP) | ISO__TASK_TAKEN | more;
+        if (atomic_compare_exchange_weak(&task->state, &state, taken))
             return true;
     }
     return false;
@@ -182,49 +239,101 @@ move_on(iso_task *task, uint32_t from, uint32_t to)
 bool
 iso__task_claim(iso_task *task)
 {
-    return move_on(task, ISO__TASK_QUEUED, ISO__TASK_RUNNING);
+    if (task->flags & ISO_SUBMIT_FORGET)
+        return true; /* nobody can let go of it */
+    bool wanted = task->target == ISO_ANY_RANK ? take(task, 0)
+                                               : may_run(atomic_load_explicit(&task->state, memory_order_acquire));
+    if (!wanted)
+        iso__task_drop(task, ISO__HELD_BY_QUEUE);
+    return wanted;
 }
 
 bool
-iso__task_claim_end(iso_task *task)
+iso__task_take_back(iso_task *task)
 {
-    return move_on(task, ISO__TASK_RUNNING, ISO__TASK_FINISHING);
+    return take(task, ISO__HELD_BY_WAITER);
 }
 
-void
-iso__task_publish(iso_task *task)
+/* Gives up the hold of who answers. `more` goes with the answer. true: a patient sleeper is to be woken; any
+ * other has been: whatever the word is by then, who is woken for nothing looks again. */
+static bool
+end(iso_task *task, uint32_t state, uint32_t holder, uint32_t more)
 {
-    if (task->flags & ISO_SUBMIT_NOTIFY)
-        atomic_fetch_add(&task->shares, 1); /* the list's, before anyone may see it done */
-    uint32_t before = atomic_exchange(&task->state, ISO__TASK_DONE);
-    if (before & ISO__TASK_SLEEPER)
+    bool answers, notify = (task->flags & ISO_SUBMIT_NOTIFY) != 0;
+    uint32_t next;
+    do {
+        uint32_t step = state & ISO__TASK_STEP;
+        answers = holder == ISO__HELD_BY_REFUSER || step < ISO__TASK_REFUSING;
+        next = state & ~holder;
+        if (answers)
+            next = (next & ~(uint32_t)(ISO__TASK_STEP | ISO__TASK_SLEEPER | ISO__TASK_PATIENT)) | ISO__TASK_DONE | more;
+        answers = answers && (state & ISO__HELD_BY_SUBMITTER);
+        if (answers && notify)
+            next |= ISO__HELD_BY_LIST;
+    } while (!atomic_compare_exchange_weak(&task->state, &state, next));
+    if (answers && (state & ISO__TASK_SLEEPER))
         iso__futex_wake(&task->state, INT32_MAX);
-    if (task->flags & ISO_SUBMIT_NOTIFY)
-        iso__queue_list_completion(task);
+    if (answers && notify)
+        iso__queue_list_completion(task->engine->queue, task);
+    else if (!(next & ISO__HELD))
+        put_back(task);
+    return answers && (state & ISO__TASK_PATIENT);
+}
+
+bool
+iso__task_publish(iso_task *task, uint32_t holder)
+{
+    uint32_t step = task->target == ISO_ANY_RANK ? ISO__TASK_TAKEN : ISO__TASK_QUEUED;
+    return end(task, step | ISO__HELD_BY_SUBMITTER | ISO__HELD_BY_QUEUE, holder, 0); /* most likely */
+}
+
+bool
+iso__task_refusal_begin(iso_task *task)
+{
+    uint32_t state = atomic_load(&task->state), next;
+    do {
+        if ((state & ISO__TASK_STEP) >= ISO__TASK_REFUSING || !(state & ISO__HELD_BY_SUBMITTER))
+            return false;
+        next = (state & ~(uint32_t)ISO__TASK_STEP) | ISO__TASK_REFUSING | ISO__HELD_BY_REFUSER;
+    } while (!atomic_compare_exchange_weak(&task->state, &state, next));
+    return true;
 }
 
 void
-iso__task_refuse(iso_task *task, int code)
+iso__task_refusal_end(iso_task *task)
 {
-    if (!move_on(task, ISO__TASK_QUEUED, ISO__TASK_FINISHING) && !iso__task_claim_end(task))
+    if (end(task, atomic_load(&task->state), ISO__HELD_BY_REFUSER, ISO__TASK_REFUSED))
+        iso__futex_wake(&task->state, INT32_MAX);
+}
+
+void
+iso__task_refuse(iso_task *task)
+{
+    if (!iso__task_refusal_begin(task))
         return;
-    const char *text = iso_strerror(code);
-    task->result = (iso_result){.code = -1, .outcome = ISO_OUTCOME_REFUSED, .error = {text, strlen(text)}};
-    iso__task_publish(task);
+    const char *text = iso_strerror(ISO_ESTATE);
+    task->refusal = (iso_result){.code = -1, .outcome = ISO_OUTCOME_REFUSED, .error = {text, strlen(text)}};
+    iso__task_refusal_end(task);
+}
+
+void
+iso__task_end_refused(iso_task *task)
+{
+    iso__task_refuse(task);
+    iso__task_drop(task, ISO__HELD_BY_QUEUE);
 }
 
 /* ---- the submitter's side ---- */
 
-static uint32_t
-task_state(const iso_task *task)
-{
-    return atomic_load((_Atomic uint32_t *)&task->state) & ~(uint32_t)ISO__TASK_SLEEPER;
-}
-
 const iso_result *
 iso_task_result(const iso_task *task)
 {
-    return task != NULL && task_state(task) == ISO__TASK_DONE ? &task->result : NULL;
+    if (task == NULL)
+        return NULL;
+    uint32_t state = atomic_load_explicit((_Atomic uint32_t *)&task->state, memory_order_acquire);
+    if ((state & ISO__TASK_STEP) != ISO__TASK_DONE)
+        return NULL;
+    return state & ISO__TASK_REFUSED ? &task->refusal : &task->result;
 }
 
 int
@@ -244,12 +353,8 @@ iso_task_free(iso_task *task)
 {
     if (task == NULL)
         return;
-    for (;;) {
-        uint32_t state = task_state(task);
-        if (state == ISO__TASK_FINISHING)
-            sched_yield(); /* its result is being written: a moment */
-        else if (state == ISO__TASK_CANCELLED || move_on(task, state, ISO__TASK_CANCELLED))
-            break;
-    }
-    iso__task_drop(task);
+    if (atomic_load_explicit(&task->state, memory_order_acquire) == (ISO__TASK_DONE | ISO__HELD_BY_SUBMITTER))
+        put_back(task); /* nobody else holds it */
+    else
+        iso__task_drop(task, ISO__HELD_BY_SUBMITTER);
 }

@@ -1,69 +1,111 @@
-/* task.h: one call on the queue channel: its owned copies, its state, and the pool it comes from. */
+/* task.h: one call on the queue channel: its owned copies, its state, and the pool it comes from.
+ *
+ * Everything that submitter and rank have to agree on is one word: how far the call is, and who holds the
+ * task. Each step of a task's life is one atomic operation on it, and whoever takes the last hold away puts
+ * the task back into a pool. A call for one rank is that rank's from the start, and is never taken: its line
+ * of the cache moves twice, with the call and with the answer. */
 #ifndef ISO_TASK_H
 #define ISO_TASK_H
 
 #include "engine/engine.h"
+#include "engine/line.h"
+#include "engine/pile.h"
 
-/* States of a task, in its futex word. The submitter and the rank meet only here. */
+struct iso__caller;
+
 enum iso__task_state {
-    ISO__TASK_QUEUED = 1, /* and stays so if nobody wants its result (ISO_SUBMIT_FORGET) */
-    ISO__TASK_RUNNING,
-    ISO__TASK_FINISHING, /* somebody, and nobody else, writes the result */
-    ISO__TASK_DONE,
-    ISO__TASK_CANCELLED, /* the submitter has let go of it */
-    ISO__TASK_SLEEPER = 0x100, /* flag: the submitter sleeps on the word */
+    /* How far it is. */
+    ISO__TASK_QUEUED = 1, /* also while it runs, if it is for one rank */
+    ISO__TASK_TAKEN,      /* for any rank, and one has it */
+    ISO__TASK_REFUSING,   /* somebody else than its rank answers, and writes `refusal` */
+    ISO__TASK_DONE,       /* there is a result, or with ISO__TASK_REFUSED a refusal */
+    ISO__TASK_STEP = 0xf, /* mask of these */
+    /* Who holds it. */
+    ISO__HELD_BY_SUBMITTER = 0x10, /* wants the result */
+    ISO__HELD_BY_QUEUE = 0x20,     /* a ring, or the rank that popped it */
+    ISO__HELD_BY_WAITER = 0x40,    /* a rank that waited for it, and runs it itself: the ring holds it too */
+    ISO__HELD_BY_LIST = 0x80,      /* the list of completions */
+    ISO__HELD_BY_REFUSER = 0x100,
+    ISO__HELD = 0x1f0, /* mask of these */
+    /* And more. */
+    ISO__TASK_SLEEPER = 0x1000, /* the submitter sleeps on the word */
+    ISO__TASK_PATIENT = 0x2000, /* the same, not for long: a rank that has more to do may wake it later */
+    ISO__TASK_REFUSED = 0x4000,
 };
 
 #define ISO__TASK_SMALL 1216 /* octets of method, extra and message that need no memory of their own */
+#define ISO__POOL_BUNDLE 32 /* tasks that move between a pool and a thread together */
 
+/* In the order of the lines of the cache. A call that succeeds without edits moves the first (with the call,
+ * and back with the answer), the third, and what it reads of the octets; not the second. */
 struct iso_task {
-    _Atomic uint32_t state;
-    _Atomic uint32_t shares; /* submitter, rank, list of completions */
-    uint32_t flags;          /* ISO_SUBMIT_... */
-    int target;              /* the rank that it was handed to, or ISO_ANY_RANK */
-    _Atomic int rank;        /* that took it, 0 until one did */
-    struct iso_task *next;   /* in the pool, or in the list of completions */
-    struct iso__pool *pool;
-    void *user;
-    iso_engine *engine;
+    _Alignas(ISO__LINE) uint32_t flags; /* ISO_SUBMIT_... */
+    int target;         /* the rank that it was handed to, or ISO_ANY_RANK */
     const char *method; /* in octets */
     iso_str extra;      /* in octets */
-    iso_msg msg;        /* its data in octets */
-    iso_result result;
-    iso_edits edits; /* what result.edits points to */
-    iso__text error; /* what result.error points to */
-    char *octets;    /* `small`, or memory of its own */
-    size_t capacity;
+    iso_task *next;     /* in a pool, a thread's tasks, or a rank's spent ones */
+    _Atomic uint32_t state;
+    _Atomic int rank;    /* that took it, 0 until one did or, for one rank, until it is done */
+    iso_result result;   /* the rank's until the task is done; what a call need not have is absent before */
+    iso_engine *engine;
+    iso_msg msg; /* its data in octets */
     char small[ISO__TASK_SMALL];
+    iso_task *next_bundle; /* in a pool, of the first of a bundle */
+    int bundle;            /* how many that has */
+    char *octets; /* `small`, or memory of its own */
+    size_t capacity;
+    struct iso__pool *pool;
+    void *user;
+    iso_edits edits;    /* what result.edits points to */
+    iso__text error;    /* what result.error points to */
+    iso_result refusal; /* the refuser's, as its text */
+    iso__text refusal_text;
+    iso__link completed;    /* in the pile of the queue */
 };
+_Static_assert(offsetof(struct iso_task, result.new_uri) == ISO__LINE, "a plain answer is on the first line");
+_Static_assert(offsetof(struct iso_task, msg) == 2 * ISO__LINE, "the message is on the third line");
 
-/* Tasks that are used again. Outlives its engine while a submitter holds one of its tasks. */
+/* Tasks that are used again, in bundles. Outlives its engine while anybody has one of its tasks. */
 typedef struct iso__pool {
     /* Guards ready and closed. A mutex, not a spin: with thousands of callers the holder loses its core. */
     pthread_mutex_t lock;
-    bool closed;      /* the engine has gone: nothing is kept any more */
-    uint32_t spin_us; /* the engine's setting, for who waits for a task */
+    _Atomic bool closed; /* the engine has gone: nothing is kept any more */
+    uint32_t spin_us;    /* the engine's setting, for who waits for a task */
     iso_task *ready;
     _Atomic size_t made; /* tasks that exist, plus 1 while the engine does; the last one frees the pool */
 } iso__pool;
 
 iso__pool *iso__pool_new(uint32_t spin_us);
 void iso__pool_close(iso__pool *pool); /* the engine goes: frees what is not in use */
+/* Some tasks, a list through next, or a new one. NULL: out of memory. */
+iso_task *iso__pool_take(iso__pool *pool, int *count_out);
+/* Puts `count` tasks that nobody holds back into their pool. */
+void iso__pool_give(iso_task *first, iso_task *last, int count);
 
-/* A task with copies of its arguments and `shares` shares. NULL: out of memory. */
-iso_task *iso__task_new(iso__pool *pool, const char *method, const iso_msg *msg, iso_str extra);
-void iso__task_drop(iso_task *task); /* gives one share back */
+/* Copies the arguments into a task and makes it QUEUED, held by the queue and, unless it is to be forgotten,
+ * by the submitter. NULL: out of memory. */
+iso_task *iso__task_new(struct iso__caller *caller, iso_engine *engine, const char *method, const iso_msg *msg,
+                        iso_str extra, void *user, unsigned flags, int target);
+/* Frees a large buffer. false: the pool is closed, the task should not be kept. */
+bool iso__task_shrink(iso_task *task);
 
-/* Puts tasks that nobody holds back into their pool: a list through next. */
-void iso__pool_give(iso_task *first, iso_task *last);
-
-/* The rank's side: whether it may run the task now (else the submitter has let go of it). */
+/* Of a rank that popped it: whether it is to be run. false: it is none of the rank's business any more. */
 bool iso__task_claim(iso_task *task);
-/* Takes the right to write the result. false: somebody else has, or nobody wants it. */
-bool iso__task_claim_end(iso_task *task);
-/* Publishes the result: wakes the submitter or lists the completion. Only after a claim. */
-void iso__task_publish(iso_task *task);
-/* Ends a task that is not running any more, or never will, with outcome refused. */
-void iso__task_refuse(iso_task *task, int code);
+/* Of a rank that waits for it, and finds that no rank can take it. The ring still has it. */
+bool iso__task_take_back(iso_task *task);
+/* Gives a hold up, as `holder` that ran the call: the result is published if the submitter still wants it
+ * and nobody has refused it meanwhile. The task is not the caller's any more. true: its submitter sleeps on
+ * the word patiently, and is still to be woken. */
+bool iso__task_publish(iso_task *task, uint32_t holder);
+/* Takes one hold away; what is left of the word. */
+uint32_t iso__task_drop(iso_task *task, uint32_t holder);
+/* Takes the right to answer from a rank that will not, or not soon; the answer goes into `refusal`. false:
+ * there is an answer, or nobody wants one. */
+bool iso__task_refusal_begin(iso_task *task);
+void iso__task_refusal_end(iso_task *task);
+/* Both, with outcome refused: the engine closes. */
+void iso__task_refuse(iso_task *task);
+/* Refuses a task that was popped from a ring, and gives it up. */
+void iso__task_end_refused(iso_task *task);
 
 #endif

@@ -2,6 +2,7 @@
  *
  * A thread that is a queue rank may wait for another rank (a host function that calls the engine). Which
  * rank waits for which is kept in one graph for the process, so that a circle is an error and no deadlock. */
+#include "engine/caller.h"
 #include "engine/clock.h"
 #include "engine/queue.h"
 #include "engine/states.h"
@@ -12,36 +13,45 @@
 static pthread_mutex_t wait_lock = PTHREAD_MUTEX_INITIALIZER;
 static iso__lane *blocked_lanes; /* of all engines */
 
-static _Thread_local iso__spin caller_spin;
-
 static bool
 task_ready(void *task)
 {
     return iso_task_result(task) != NULL;
 }
 
-/* Sleeps until the task is done or the time is over. */
+/* Sleeps until the task is done or the time is over. `how`: ISO__TASK_SLEEPER or ISO__TASK_PATIENT. */
 static void
-sleep_on(iso_task *task, int64_t timeout_ns)
+sleep_on(iso_task *task, uint32_t how, int64_t timeout_ns)
 {
     uint32_t state = atomic_load(&task->state);
-    if ((state & ~(uint32_t)ISO__TASK_SLEEPER) == ISO__TASK_DONE)
+    if ((state & ISO__TASK_STEP) == ISO__TASK_DONE)
         return;
-    if (!(state & ISO__TASK_SLEEPER) &&
-        !atomic_compare_exchange_strong(&task->state, &state, state | ISO__TASK_SLEEPER))
+    if (!(state & how) && !atomic_compare_exchange_strong(&task->state, &state, state | how))
         return; /* it moved on: look again */
-    iso__futex_wait(&task->state, state | ISO__TASK_SLEEPER, timeout_ns);
+    iso__futex_wait(&task->state, state | how, timeout_ns);
+}
+
+/* With more threads awake than cores, a rank that wakes each submitter at once would give its core away for
+ * each call. So the submitter lets itself be woken a little later for a while. */
+static void
+sleep_patiently(iso_task *task, int64_t timeout_ns)
+{
+    bool short_of_time = timeout_ns >= 0 && timeout_ns < ISO__PATIENCE_NS;
+    if (iso__cores_are_short(1) && !short_of_time)
+        sleep_on(task, ISO__TASK_PATIENT, ISO__PATIENCE_NS);
 }
 
 static int
 wait_on_host_thread(iso_task *task, int64_t timeout_ns)
 {
-    caller_spin.most = task->pool->spin_us;
-    if (caller_spin.now == 0)
-        caller_spin.now = caller_spin.most;
-    if (iso__spin_until(&caller_spin, task_ready, task))
+    iso__caller *caller = iso__caller_here();
+    if (caller == NULL)
+        return ISO_ENOMEM;
+    iso__spin_set(&caller->wait_spin, task->pool->spin_us);
+    if (iso__spin_until(&caller->wait_spin, false, task_ready, task))
         return 0;
     uint64_t end = timeout_ns >= 0 ? iso__clock_monotonic_ns() + (uint64_t)timeout_ns : 0;
+    sleep_patiently(task, timeout_ns);
     while (!task_ready(task)) {
         int64_t left = -1;
         if (timeout_ns >= 0) {
@@ -49,7 +59,7 @@ wait_on_host_thread(iso_task *task, int64_t timeout_ns)
             if (left <= 0)
                 return ISO_ETIMEDOUT;
         }
-        sleep_on(task, left);
+        sleep_on(task, ISO__TASK_SLEEPER, left);
     }
     return 0;
 }
@@ -134,10 +144,10 @@ iso__queue_forget_waits(iso__queue *queue)
 static bool
 take_back(iso__lane *lane, iso_task *task)
 {
-    if (task->engine != lane->rank->engine || task->target != ISO_ANY_RANK || !iso__task_claim(task))
+    if (task->engine != lane->rank->engine || task->target != ISO_ANY_RANK || !iso__task_take_back(task))
         return false;
     unblock(lane); /* its own calls may wait in turn */
-    iso__lane_run(iso__lane_rank, task);
+    iso__lane_run(iso__lane_rank, task, ISO__HELD_BY_WAITER);
     return true;
 }
 
@@ -159,7 +169,7 @@ wait_on_rank(iso__lane *lane, iso_task *task, int64_t timeout_ns)
             return wait_on_host_thread(task, timeout_ns < 0 ? -1 : left_until(end));
         if (code < 0 || (code == 1 && take_back(lane, task)))
             break;
-        sleep_on(task, SLICE_NS);
+        sleep_on(task, ISO__TASK_SLEEPER, SLICE_NS);
         if (!task_ready(task) && iso__clock_monotonic_ns() >= end)
             code = ISO_ETIMEDOUT;
     }

@@ -4,7 +4,7 @@
  * fired at has run for longer than a tick. The watchdog (watchdog.c) looks now and then; a call never wakes
  * it, but the first after a second without any. To touch what belongs to a call (its message, its task) the
  * watchdog holds it: the call ends only when the hold is over. Each side stores, then reads what the other
- * stored; the barrier that this needs is paid by the watchdog alone (membarrier(2)).
+ * stored; the barrier that this needs is paid by the watchdog alone (barrier.h).
  *
  * "Under the GIL" is that of the rank's interpreter: pending calls run under it on any of its threads. */
 #ifndef ISO_WATCH_H
@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/barrier.h"
 #include "isoexec.h"
 
 #define ISO__LIKELY(x) __builtin_expect(!!(x), 1)
@@ -30,7 +31,6 @@ enum {
 };
 
 typedef struct iso__watch {
-    bool fenced;                    /* there is no membarrier: calls pay for the barrier */
     bool fired;                     /* at the running call; under the GIL */
     bool shielded;                  /* the engine's own Python runs for a nested call; under the GIL */
     uint64_t call;                  /* the same, of the running call or the last; the rank's */
@@ -67,16 +67,6 @@ struct iso__watchdog {
 /* Raises DeadlineExceeded in the running call, unless it is on its way or has just come. Under the GIL. */
 void iso__shot_raise(iso__watch *watch);
 
-/* Stores of this side before loads of it, as the watchdog sees them. */
-static inline void
-iso__watch_order(iso__watch *watch)
-{
-    if (ISO__UNLIKELY(watch->fenced))
-        atomic_fetch_or(&watch->held, 0);
-    else
-        atomic_signal_fence(memory_order_seq_cst);
-}
-
 void iso__watchdog_ring(iso__watchdog *dog);   /* it looks again; any thread */
 void iso__watch_wake(iso__watch *watch);       /* the same, for the first call after a pause */
 void iso__watch_settle(iso__watch *watch);     /* the end of a call that was fired at or held; under the GIL */
@@ -87,7 +77,7 @@ iso__watch_begin(iso__watch *watch, uint64_t ticks)
 {
     watch->call = ticks;
     atomic_store_explicit(&watch->began, ticks, memory_order_release);
-    iso__watch_order(watch);
+    iso__barrier_here();
     if (ISO__UNLIKELY(atomic_load_explicit(&watch->asleep, memory_order_relaxed) != 0))
         iso__watch_wake(watch);
 }
@@ -104,7 +94,7 @@ iso__watch_method_over(iso__watch *watch, int depth)
         return;
     }
     atomic_store_explicit(&watch->began, 0, memory_order_release);
-    iso__watch_order(watch);
+    iso__barrier_here();
     if (ISO__UNLIKELY(watch->fired || atomic_load_explicit(&watch->held, memory_order_acquire) != 0))
         iso__watch_settle(watch);
 }

@@ -3,15 +3,14 @@
  * It sleeps until the earliest deadline of the calls that run, at most the shortest deadline of all ranks: a
  * call that begins meanwhile can not be due before. After a second without calls it sleeps until a call rings. */
 #define _GNU_SOURCE
-#include <linux/membarrier.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "engine/barrier.h"
 #include "engine/clock.h"
 #include "engine/park.h"
 #include "engine/queue.h"
@@ -35,30 +34,12 @@ ticks_of(int64_t ns)
 
 /* ---- the meeting with a call ---- */
 
-static bool has_membarrier;
-static pthread_once_t membarrier_once = PTHREAD_ONCE_INIT;
-
-static void
-register_membarrier(void)
-{
-    has_membarrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
-}
-
-/* A full barrier on every thread of the process that runs. Between what this thread stored before and what it
- * loads after none is needed: both are sequentially consistent. */
-static void
-barrier_everywhere(void)
-{
-    if (has_membarrier)
-        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-}
-
 /* Whether the call still runs; then it ends only after let_go. */
 static bool
 hold(iso__watch *watch, uint64_t began)
 {
     atomic_fetch_or(&watch->held, ISO__HELD_LOOK);
-    barrier_everywhere();
+    iso__barrier_everywhere();
     if (atomic_load(&watch->began) == began)
         return true;
     atomic_fetch_and(&watch->held, ~(uint32_t)ISO__HELD_LOOK);
@@ -112,17 +93,18 @@ answer(iso__watch *watch)
     if (!hold(watch, watch->seen))
         return;
     iso_task *task = atomic_load(&rank->lane->running);
-    if (task != NULL && iso__task_claim_end(task)) {
+    if (task != NULL && iso__task_refusal_begin(task)) {
         char text[ISO__DEADLINE_TEXT];
+        iso__text *reason = &task->refusal_text;
         iso__failure_deadline(rank, text);
-        task->error.n = 0;
-        iso__failure_origin(rank->number, task->method, &task->msg, &task->error);
-        iso__text_add(&task->error, text, strlen(text));
-        iso__text_add(&task->error, "; the handler still runs", 24);
-        task->result = (iso_result){.code = -1, .outcome = ISO_OUTCOME_DEADLINE};
-        task->result.error = (iso_str){task->error.p, task->error.n};
+        reason->n = 0;
+        iso__failure_origin(rank->number, task->method, &task->msg, reason);
+        iso__text_add(reason, text, strlen(text));
+        iso__text_add(reason, "; the handler still runs", 24);
+        task->refusal = (iso_result){.code = -1, .outcome = ISO_OUTCOME_DEADLINE};
+        task->refusal.error = (iso_str){reason->p, reason->n};
         atomic_store(&watch->answered, 1);
-        iso__task_publish(task);
+        iso__task_refusal_end(task);
     }
     let_go(watch);
 }
@@ -298,7 +280,7 @@ static void
 sleep_until_ring(iso__watchdog *dog, uint32_t seen)
 {
     set_asleep(dog, 1);
-    barrier_everywhere();
+    iso__barrier_everywhere();
     if (!any_runs(dog))
         iso__futex_wait(&dog->word, seen, -1);
     set_asleep(dog, 0);
@@ -352,7 +334,7 @@ iso__watchdog_fini(iso__watchdog *dog)
 static int
 start_thread(iso__watchdog *dog)
 {
-    pthread_once(&membarrier_once, register_membarrier);
+    iso__barrier_setup();
     int failed = iso__thread_start(&dog->thread, STACK, dog_main, dog);
     dog->running = failed == 0;
     return failed;
@@ -392,7 +374,6 @@ iso__watch_enter(iso_rank *rank, iso_error *err)
     pthread_mutex_lock(&dog->lock);
     int failed = dog->running ? 0 : start_thread(dog);
     if (!failed) {
-        watch->fenced = !has_membarrier;
         watch->next = dog->first;
         dog->first = watch;
         rank->watched = true;

@@ -5,26 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perf.floor import build
-from perf.floor.run import Results, require_x86, run_cases, say, watched
+from perf.floor.run import Plan, Results, require_x86, run_cases, say, watched
 
 SOURCES = Path(__file__).resolve().parent
 OF_THE_FLOOR = ["worker.c", "side_isoexec.c", "rank.c", "index.c"]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How much to measure."""
-
-    repeats: int
+class DeadlinePlan(Plan):
     calls: int  # per sample of the cost
     late: int  # calls that are ended, per case
 
 
-FULL = Plan(repeats=31, calls=200_000, late=200)
-QUICK = Plan(repeats=5, calls=50_000, late=20)
+FULL = DeadlinePlan(repeats=31, calls=200_000, late=200)
+QUICK = DeadlinePlan(repeats=5, calls=50_000, late=20)
 
 
-def measure(version: str, plan: Plan) -> Results:
+def measure(version: str, plan: DeadlinePlan) -> Results:
     """Builds and runs all cases."""
     require_x86()
     results = Results(version, plan)
@@ -36,6 +33,5 @@ def measure(version: str, plan: Plan) -> Results:
         build.compile_sources([str(SOURCES / "main.c"), *OF_THE_FLOOR], flags, program)
         with watched(results):
             say("deadline: running")
-            numbers = (plan.repeats, plan.calls, plan.late)
-            run_cases([str(program), *scripts, *map(str, numbers)], results.samples)
+            run_cases([str(program), *scripts, *plan.arguments()], results.samples)
     return results

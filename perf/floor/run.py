@@ -19,9 +19,16 @@ from perf.floor import build
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to measure: the arguments of the floor program, in their order."""
+    """How much to measure. Each program adds to it: its arguments, in their order."""
 
     repeats: int
+
+    def arguments(self) -> list[str]:
+        return [str(value) for value in astuple(self)]
+
+
+@dataclass(frozen=True)
+class FloorPlan(Plan):
     calls: int
     scale_repeats: int
     scale_seconds: float
@@ -29,7 +36,7 @@ class Plan:
     most_ranks: int
 
 
-FULL = Plan(
+FULL = FloorPlan(
     repeats=31,
     calls=200_000,
     scale_repeats=9,
@@ -37,7 +44,7 @@ FULL = Plan(
     scale_patience=60.0,
     most_ranks=32,
 )
-QUICK = Plan(
+QUICK = FloorPlan(
     repeats=5,
     calls=50_000,
     scale_repeats=3,
@@ -123,7 +130,7 @@ def require_x86() -> None:
         raise build.FloorError("the floor is written for x86-64 only.")
 
 
-def measure(version: str, plan: Plan) -> Results:
+def measure(version: str, plan: FloorPlan) -> Results:
     """Builds and runs all cases."""
     require_x86()
     results = Results(version, plan)
@@ -135,8 +142,7 @@ def measure(version: str, plan: Plan) -> Results:
         build.build_extension(folder)
         with watched(results):
             say("floor: running the C cases")
-            numbers = [str(value) for value in astuple(plan)]
-            run_cases([str(program), script, *numbers], results.samples)
+            run_cases([str(program), script, *plan.arguments()], results.samples)
             say("floor: running the case python")
             case = [sys.executable, "-P", str(build.SOURCES / "python_case.py"), name, script]
             run_cases([*case, str(plan.repeats), str(plan.calls)], results.samples)

@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ struct bare {
         const char *data;
         unsigned length;
     } ring[RING];
+    char copies[RING][FLOOR_BUFFER];
 };
 
 static const char octets[FLOOR_BUFFER] = FLOOR_MESSAGE;
@@ -86,6 +88,7 @@ call(struct floor_rank *rank, const char *data, unsigned length)
 struct rounds {
     long count;
     unsigned seen; /* value of `request` before the first */
+    const char *data;
 };
 
 static void
@@ -97,7 +100,7 @@ serve_rounds(struct floor_worker *worker, void *argument)
     for (long i = 0; i < rounds->count; i++) {
         event_wait(&bare->request, rounds->seen + (unsigned)i);
         PyEval_RestoreThread(bare->rank.thread);
-        call(&bare->rank, octets, FLOOR_MESSAGE_LENGTH);
+        call(&bare->rank, rounds->data, FLOOR_MESSAGE_LENGTH);
         PyEval_SaveThread();
         event_post(&bare->answer);
     }
@@ -113,15 +116,28 @@ trip(void *argument)
     event_wait(&bare->answer, seen);
 }
 
+static void
+trip_with_copy(void *argument)
+{
+    struct bare *bare = argument;
+
+    memcpy(bare->copies[0], octets, FLOOR_MESSAGE_LENGTH);
+    trip(bare);
+}
+
 double
-bare_round_trip(struct floor_worker *worker, long calls)
+bare_round_trip(struct floor_worker *worker, long calls, int copy)
 {
     struct bare *bare = worker->rank;
-    struct rounds rounds = {.count = calls / BLOCK * BLOCK, .seen = atomic_load(&bare->request.value)};
+    struct rounds rounds = {
+        .count = calls / BLOCK * BLOCK,
+        .seen = atomic_load(&bare->request.value),
+        .data = copy ? bare->copies[0] : octets,
+    };
     double result;
 
     floor_worker_start(worker, serve_rounds, &rounds);
-    result = handoff_median(trip, bare, calls);
+    result = handoff_median(copy ? trip_with_copy : trip, bare, calls);
     floor_worker_wait(worker);
     return result;
 }
@@ -151,24 +167,29 @@ drain(struct floor_worker *worker, void *argument)
     }
 }
 
-double
-bare_drain(struct floor_worker *worker, long count)
+static void
+push(struct bare *bare, int copy)
 {
-    struct bare *bare = worker->rank;
+    unsigned head = atomic_load_explicit(&bare->head, memory_order_relaxed), at = head % RING;
+
+    while (head - atomic_load_explicit(&bare->tail, memory_order_acquire) >= RING) {
+        __builtin_ia32_pause();
+    }
+    bare->ring[at].data = copy ? memcpy(bare->copies[at], octets, FLOOR_MESSAGE_LENGTH) : octets;
+    bare->ring[at].length = FLOOR_MESSAGE_LENGTH;
+    atomic_store_explicit(&bare->head, head + 1, memory_order_release);
+    event_post(&bare->request);
+}
+
+double
+bare_drain(struct floor_worker *worker, long count, int copy)
+{
     uint64_t begin;
 
     floor_worker_start(worker, drain, &count);
     begin = floor_clock(CLOCK_MONOTONIC);
     for (long i = 0; i < count; i++) {
-        unsigned head = atomic_load_explicit(&bare->head, memory_order_relaxed);
-
-        while (head - atomic_load_explicit(&bare->tail, memory_order_acquire) >= RING) {
-            __builtin_ia32_pause();
-        }
-        bare->ring[head % RING].data = octets;
-        bare->ring[head % RING].length = FLOOR_MESSAGE_LENGTH;
-        atomic_store_explicit(&bare->head, head + 1, memory_order_release);
-        event_post(&bare->request);
+        push(worker->rank, copy);
     }
     floor_worker_wait(worker);
     return (double)(floor_clock(CLOCK_MONOTONIC) - begin) / (double)count;
@@ -185,7 +206,7 @@ open_bare(const struct floor_side *side, int number)
     if (!bare) {
         floor_die("out of memory");
     }
-    *bare = (struct bare){.head = 0};
+    memset(bare, 0, sizeof *bare);
     floor_rank_open(&bare->rank, side->context);
     return bare;
 }

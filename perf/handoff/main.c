@@ -83,9 +83,11 @@ measure_handoff(const char *script, int repeats, long calls, long messages)
 
     bare_open(&bare, script, default_spin_us());
     for (int i = 0; i < repeats; i++) {
-        floor_sample("round_trip", "bare", bare_round_trip(&bare, calls));
+        floor_sample("round_trip", "bare", bare_round_trip(&bare, calls, 0));
+        floor_sample("round_trip", "bare_copy", bare_round_trip(&bare, calls, 1));
         floor_sample("round_trip", "isoexec", handoff_median(trip, NULL, calls));
-        floor_sample("drained", "bare", bare_drain(&bare, messages));
+        floor_sample("drained", "bare", bare_drain(&bare, messages, 0));
+        floor_sample("drained", "bare_copy", bare_drain(&bare, messages, 1));
         floor_sample("drained", "isoexec", drain(messages));
     }
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perf.floor import build
-from perf.floor.run import Results, require_x86, run_cases, say, watched
+from perf.floor.run import Plan, Results, require_x86, run_cases, say, watched
 
 SOURCES = Path(__file__).resolve().parent
 PROGRAM = [str(SOURCES / name) for name in ("main.c", "bare.c", "throughput.c")]
@@ -14,18 +14,15 @@ OF_THE_FLOOR = ["worker.c", "side_isoexec.c", "rank.c", "index.c"]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How much to measure."""
-
-    repeats: int
+class HandoffPlan(Plan):
     round_trips: int  # per sample
     messages: int  # per sample of the case drained
     seconds: float  # per sample of the case throughput
     idle_seconds: float
-    awaits: int  # per sample of the case async
+    awaits: int  # per sample of the case async, which is no argument of the program
 
 
-FULL = Plan(
+FULL = HandoffPlan(
     repeats=21,
     round_trips=20_000,
     messages=200_000,
@@ -33,7 +30,7 @@ FULL = Plan(
     idle_seconds=2.0,
     awaits=1000,
 )
-QUICK = Plan(
+QUICK = HandoffPlan(
     repeats=5,
     round_trips=5000,
     messages=50_000,
@@ -43,7 +40,7 @@ QUICK = Plan(
 )
 
 
-def measure(version: str, plan: Plan) -> Results:
+def measure(version: str, plan: HandoffPlan) -> Results:
     """Builds and runs all cases."""
     require_x86()
     results = Results(version, plan)
@@ -56,9 +53,8 @@ def measure(version: str, plan: Plan) -> Results:
         message.write_bytes(INVITE)
         with watched(results):
             say("handoff: running the C cases")
-            numbers = (plan.repeats, plan.round_trips, plan.messages, plan.seconds)
-            command = [str(program), str(script), str(busy), *map(str, numbers)]
-            run_cases([*command, str(plan.idle_seconds)], results.samples)
+            numbers = plan.arguments()[:-1]
+            run_cases([str(program), str(script), str(busy), *numbers], results.samples)
             say("handoff: running the case async")
             case = [sys.executable, "-P", str(SOURCES / "async_case.py"), str(script), str(message)]
             run_cases([*case, str(plan.repeats), str(plan.awaits)], results.samples)

@@ -1,0 +1,55 @@
+/* caller.h: what a thread keeps that hands calls over: tasks at hand, its spin, and in which queue it is. */
+#ifndef ISO_CALLER_H
+#define ISO_CALLER_H
+
+#include "engine/barrier.h"
+#include "engine/park.h"
+#include "engine/task.h"
+
+struct iso__queue;
+
+/* Only its own thread writes it. Ends with the thread. */
+typedef struct iso__caller {
+    /* The queue that the thread is handing a call to: whoever closes that queue waits until nobody is in it. */
+    _Alignas(64) _Atomic(struct iso__queue *) inside;
+    iso__pool *pool; /* of the tasks at hand; counted in pool->made by them */
+    iso_task *tasks;
+    int count;
+    iso__spin wait_spin, room_spin;
+    struct iso__caller *next; /* of all threads; under the lock of caller.c */
+} iso__caller;
+
+extern ISO__THREAD iso__caller *iso__caller_of_thread;
+
+iso__caller *iso__caller_new(void); /* NULL: out of memory */
+
+static inline iso__caller *
+iso__caller_here(void)
+{
+    iso__caller *caller = iso__caller_of_thread;
+    return caller != NULL ? caller : iso__caller_new();
+}
+
+/* From here on the thread sees that the queue closes, or who closes it sees the mark. */
+static inline void
+iso__caller_enter(iso__caller *caller, struct iso__queue *queue)
+{
+    atomic_store_explicit(&caller->inside, queue, memory_order_relaxed);
+    iso__barrier_here();
+}
+
+static inline void
+iso__caller_leave(iso__caller *caller)
+{
+    atomic_store_explicit(&caller->inside, NULL, memory_order_release);
+}
+
+/* Of who closes the queue, after it said so: waits until no thread is in it. */
+void iso__caller_wait_until_left(const struct iso__queue *queue);
+
+/* A task of the pool; NULL: out of memory. */
+iso_task *iso__caller_take(iso__caller *caller, iso__pool *pool);
+/* Keeps a task that nobody holds any more, for the thread's next call. */
+void iso__caller_keep(iso__caller *caller, iso_task *task);
+
+#endif
