@@ -56,8 +56,11 @@ iso__function_call(iso_rank *rank, const iso_function *function, iso_call *call,
 {
     struct iso_call_state state = {edits, answer};
     call->state = &state;
-    return (function->flags & ISO_FUNCTION_PYTHON) != 0 ? run_in_main(rank, function, call, argv, argc, err)
-                                                        : function->function(call, argv, argc, function->user, err);
+    int code = (function->flags & ISO_FUNCTION_PYTHON) != 0 ? run_in_main(rank, function, call, argv, argc, err)
+                                                            : function->function(call, argv, argc, function->user, err);
+    if (code == ISO_EFUNCTION) /* the host filled the message, and need not fill the code */
+        err->code = code;
+    return code;
 }
 
 /* The rank is let go before main's GIL is waited for: a rank that kept its own meanwhile could deadlock. */

@@ -13,6 +13,24 @@ proxy_edit_of(const iso_edits *edits, int kind)
     return found;
 }
 
+iso_str
+proxy_current_ruri(const proxy_context *context)
+{
+    iso_str edited = proxy_edit_of(context->edits, ISO_EDIT_SET_RURI);
+    if (edited.p != NULL)
+        return edited;
+    return context->fork != NULL ? context->fork->ruri : context->view->ruri;
+}
+
+iso_str
+proxy_current_dst_uri(const proxy_context *context)
+{
+    iso_str edited = proxy_edit_of(context->edits, ISO_EDIT_SET_DST_URI);
+    if (edited.p != NULL || context->fork == NULL)
+        return edited;
+    return context->fork->dst_uri;
+}
+
 static int
 edits_text(const iso_edits *edits)
 {
@@ -40,19 +58,39 @@ proxy_apply_edits(proxy_worker *worker, const proxy_view *view, const iso_edits 
     return proxy_view_read(&worker->edited, &msg, &reply) == NULL ? &worker->edited : NULL;
 }
 
+/* Those of the branch route, over the text that the others have made. */
+static const proxy_view *
+apply_more_edits(proxy_worker *worker, const proxy_view *view, const iso_edits *edits)
+{
+    if (view == NULL || !edits_text(edits))
+        return view;
+    if (view == &worker->edited) { /* out of the way of what is written */
+        iso_msg msg = view->msg;
+        int reply;
+        msg.data = memcpy(worker->scratch + PROXY_MAX_MESSAGE, view->msg.data, view->msg.length);
+        msg.index = NULL;
+        (void)proxy_view_read(&worker->edited, &msg, &reply); /* the same octets: it was read before */
+    }
+    return proxy_apply_edits(worker, view, edits);
+}
+
 int
-proxy_plan_request(proxy_worker *worker, const proxy_view *request, const iso_edits *edits, int listener,
+proxy_plan_request(proxy_worker *worker, const proxy_view *request, const proxy_changes *changes, int listener,
                    proxy_plan *plan)
 {
+    const proxy_fork *fork = changes->fork;
     plan->target_count = plan->pop_routes = plan->record_route = plan->switches = plan->prepared = 0;
     plan->from = plan->preferred = listener;
     plan->ruri = (iso_str){NULL, 0};
-    plan->view = proxy_apply_edits(worker, request, edits);
+    plan->view = apply_more_edits(worker, proxy_apply_edits(worker, request, changes->edits), changes->branch);
     if (plan->view == NULL)
         return 500;
-    if (plan->view == request)
-        plan->ruri = proxy_edit_of(edits, ISO_EDIT_SET_RURI);
-    iso_str next = {NULL, 0}, dst = proxy_edit_of(edits, ISO_EDIT_SET_DST_URI);
+    plan->ruri = proxy_edit_of(changes->branch, ISO_EDIT_SET_RURI);
+    if (plan->ruri.p == NULL)
+        plan->ruri = fork != NULL ? fork->ruri : proxy_edit_of(changes->edits, ISO_EDIT_SET_RURI);
+    iso_str next = {NULL, 0}, dst = proxy_edit_of(changes->branch, ISO_EDIT_SET_DST_URI);
+    if (dst.p == NULL)
+        dst = fork != NULL ? fork->dst_uri : proxy_edit_of(changes->edits, ISO_EDIT_SET_DST_URI);
     int code = proxy_follow_routes(worker, plan, &next);
     if (code != 0)
         return code;

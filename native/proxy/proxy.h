@@ -21,6 +21,7 @@
 #include "resolver.h"
 #include "text.h"
 #include "timer.h"
+#include "values.h"
 #include "view.h"
 
 #define PROXY_MAX_MESSAGE 65535
@@ -31,6 +32,8 @@
 #define PROXY_MAX_BRANCHES 16
 #define PROXY_MAX_ROUTES 64
 #define PROXY_METHOD_NAME 64
+#define PROXY_FLAGS 32
+#define PROXY_FLAG_NAME 32
 
 typedef struct proxy_worker proxy_worker;
 typedef struct proxy_transaction proxy_transaction;
@@ -78,6 +81,11 @@ typedef struct proxy_target {
                             `address` */
 } proxy_target;
 
+/* Where a copy of a request goes: append_branch. */
+typedef struct proxy_fork {
+    iso_str ruri, dst_uri; /* dst_uri.p == NULL: where Route or R-URI say */
+} proxy_fork;
+
 /* ---- the worker ------------------------------------------------------------------------------- */
 
 typedef struct proxy_udp proxy_udp; /* udp.c: one socket and its batch */
@@ -102,6 +110,9 @@ struct proxy_worker {
     proxy_tcp *tcp;
     proxy_table *table;
     proxy_finished *finished;
+    proxy_values values;   /* $var(...) */
+    char flags[PROXY_FLAGS][PROXY_FLAG_NAME]; /* names of setflag, in the order they were first used */
+    int flag_count;
     char *out;             /* memory of messages that leave, flushed at the end of each wake-up */
     size_t out_n;
     char *scratch;         /* 2 * PROXY_MAX_MESSAGE: a message with a handler's edits applied */
@@ -227,7 +238,14 @@ void proxy_forward_reply(proxy_worker *worker, const proxy_view *reply, const pr
 
 /* ---- the request that leaves: forward.c ------------------------------------------------------- */
 
-/* How a request goes out: made by proxy_plan, used at once. */
+/* What the handler wants of the copy that goes out. */
+typedef struct proxy_changes {
+    const iso_edits *edits;    /* of the request or failure route */
+    const iso_edits *branch;   /* of the branch route, on top of them; NULL: none */
+    const proxy_fork *fork;    /* where this copy goes instead of what `edits` say; NULL: there */
+} proxy_changes;
+
+/* How a request goes out: made by proxy_plan_request, used at once. */
 typedef struct proxy_plan {
     const proxy_view *view; /* the request, or worker->edited */
     int target_count;       /* in worker->targets, the best first */
@@ -247,7 +265,7 @@ enum { PROXY_LATER = -1 }; /* beside status codes */
 const proxy_view *proxy_apply_edits(proxy_worker *worker, const proxy_view *view, const iso_edits *edits);
 /* Applies the edits and finds the next hop: dst-URI, else Route, else R-URI. 0, PROXY_LATER, or a status code to
  * answer. */
-int proxy_plan_request(proxy_worker *worker, const proxy_view *request, const iso_edits *edits, int listener,
+int proxy_plan_request(proxy_worker *worker, const proxy_view *request, const proxy_changes *changes, int listener,
                        proxy_plan *out);
 /* Writes the request with Via, Max-Forwards, Route, Record-Route as planned. */
 void proxy_write_request(proxy_worker *worker, const proxy_plan *plan, iso_str branch, proxy_writer *to);
@@ -262,9 +280,9 @@ int proxy_resolve(proxy_worker *worker, iso_str uri, uint64_t seed, proxy_plan *
 int proxy_take_answer(proxy_worker *worker, const proxy_answer *answer, uint64_t seed, proxy_plan *plan);
 /* Whether host and port are ours (RFC 3261 16.4). */
 int proxy_is_own(const isoproxy *proxy, iso_str host, uint16_t port);
-/* Sends it on without a transaction. A request to a name that is not known yet waits in one. 0, or the status code to
- * answer. stateless.c */
-int proxy_forward_stateless(proxy_worker *worker, proxy_context *context);
+/* Sends it on without a transaction, to `destination` if it is given. A request to a name that is not known yet waits
+ * in one. 0, or the status code to answer. stateless.c */
+int proxy_forward_stateless(proxy_worker *worker, proxy_context *context, iso_str destination);
 
 /* ---- transactions: transaction.c, server.c, client.c, relay.c ---------------------------------- */
 
@@ -340,7 +358,8 @@ struct proxy_transaction {
     proxy_timer end;         /* H, I, J, L */
     proxy_target target;     /* of replies */
     iso_str reply;           /* the last one, as sent; its own */
-    uint32_t flags;          /* setflag and the like */
+    uint32_t flags;          /* setflag and the like: bits by the worker's names */
+    proxy_values values;     /* $avp(...) */
     char on_reply[PROXY_METHOD_NAME], on_failure[PROXY_METHOD_NAME], on_branch[PROXY_METHOD_NAME];
     char tag[PROXY_TAG_TEXT];
     proxy_branch *branches[PROXY_MAX_BRANCHES];
@@ -431,10 +450,17 @@ struct proxy_context {
     unsigned done;           /* PROXY_REPLIED | ...: what the handler did */
     int record_route;
     int overloaded;          /* there was no room for a transaction */
-    uint32_t flags;
+    int last_code;           /* of the last host function: $rc */
+    uint32_t flags;          /* until there is a transaction, which then has them */
+    proxy_values values;     /* the same */
+    const proxy_fork *fork;  /* branch: where this copy goes; NULL: where the edits say */
+    int fork_count;
+    size_t fork_text_n;
     char on_reply[PROXY_METHOD_NAME], on_failure[PROXY_METHOD_NAME], on_branch[PROXY_METHOD_NAME];
     size_t reply_rows_n;
     char reply_rows[1024];   /* append_to_reply */
+    proxy_fork forks[PROXY_MAX_BRANCHES]; /* append_branch: further copies, when the request is relayed */
+    char fork_text[2048];    /* of their URIs */
 };
 
 /* Runs `method` with the context; returns its code (as iso_result.code), -1 also if there is no such method. */
@@ -446,11 +472,18 @@ int proxy_route_reply(proxy_worker *worker, const proxy_view *reply, proxy_branc
                       const iso_edits **edits_out);
 /* The failure route with the request. 1 if it started a branch or replied: the transaction goes on. */
 int proxy_route_failure(proxy_branch *best);
-/* The branch route. 1 if the branch is to be sent. */
-int proxy_route_branch(proxy_context *outer, proxy_transaction *transaction, const iso_edits **edits_out);
+int proxy_has_branch_route(const proxy_transaction *transaction);
+/* The branch route for a copy that is to go as `changes` say. 1 if it is to be sent; changes->branch is then borrowed
+ * until the next route. */
+int proxy_route_branch(proxy_context *outer, proxy_changes *changes);
 /* Answers the context's request: through its transaction if it has one. */
 int proxy_route_answer(proxy_context *context, int code, iso_str reason);
-/* The last edit of this kind so far, or absent. */
+/* Of the reply; in a failure route, of the best one; 0: none. function_relay.c */
+int proxy_reply_code(const proxy_context *context);
+/* The last edit of this kind so far, or absent. forward.c */
 iso_str proxy_edit_of(const iso_edits *edits, int kind);
+/* Where the request goes by what the script has done so far. The dst-URI may be absent. */
+iso_str proxy_current_ruri(const proxy_context *context);
+iso_str proxy_current_dst_uri(const proxy_context *context);
 
 #endif

@@ -6,31 +6,72 @@ proxy_relay_begin(proxy_context *context)
 {
     if (context->transaction != NULL)
         return 0;
-    context->transaction =
+    proxy_transaction *transaction =
         proxy_transaction_new(context->worker, context->view, context->listener, context->connection);
-    if (context->transaction == NULL) {
+    if (transaction == NULL) {
         context->overloaded = 1;
         return 503;
     }
-    context->transaction->users++;
+    transaction->users++;
+    transaction->flags = context->flags;
+    transaction->values = context->values;
+    context->values = (proxy_values){NULL, 0};
+    context->transaction = transaction;
     return 0;
 }
 
 static void
 take_names(proxy_transaction *transaction, const proxy_context *context)
 {
-    transaction->flags = context->flags;
     memcpy(transaction->on_reply, context->on_reply, sizeof context->on_reply);
     memcpy(transaction->on_failure, context->on_failure, sizeof context->on_failure);
     memcpy(transaction->on_branch, context->on_branch, sizeof context->on_branch);
 }
 
+/* One copy of the request. 0, or a status code. */
+static int
+start_branch(proxy_context *context, proxy_changes *changes)
+{
+    proxy_transaction *transaction = context->transaction;
+    proxy_plan plan;
+    changes->branch = NULL;
+    if (!proxy_route_branch(context, changes))
+        return 0;
+    int code = proxy_plan_request(context->worker, &transaction->request, changes, transaction->listener, &plan);
+    if (code > 0)
+        return code;
+    plan.record_route = context->record_route;
+    return proxy_client_start(transaction, &plan);
+}
+
+/* The copies that append_branch asked for, and the one for where the request goes now. That one was tried already if a
+ * failure route only adds branches; and a branch for the same place is no other one. */
+static int
+start_branches(proxy_context *context, const iso_edits *edits)
+{
+    proxy_fork now = {proxy_current_ruri(context), proxy_current_dst_uri(context)};
+    int moved =
+        proxy_edit_of(edits, ISO_EDIT_SET_RURI).p != NULL || proxy_edit_of(edits, ISO_EDIT_SET_DST_URI).p != NULL;
+    int first = context->fork_count == 0 || moved || context->route != ISO_ROUTE_FAILURE, failed = 0, started = 0;
+    for (int i = first ? -1 : 0; i < context->fork_count; i++) {
+        const proxy_fork *fork = i < 0 ? NULL : &context->forks[i];
+        proxy_changes changes = {.edits = edits, .fork = fork};
+        if (fork != NULL && first && proxy_equal(fork->ruri, now.ruri) && proxy_equal(fork->dst_uri, now.dst_uri))
+            continue;
+        int code = start_branch(context, &changes);
+        started += code == 0;
+        failed = code != 0 ? code : failed;
+    }
+    context->fork_count = 0;
+    context->fork_text_n = 0;
+    return started > 0 ? 0 : failed;
+}
+
 int
 proxy_relay(proxy_context *context)
 {
-    proxy_worker *worker = context->worker;
     if (context->view->method == ISO_METHOD_ACK || context->view->method == ISO_METHOD_CANCEL)
-        return proxy_forward_stateless(worker, context);
+        return proxy_forward_stateless(context->worker, context, (iso_str){NULL, 0});
     int code = proxy_relay_begin(context);
     if (code != 0)
         return code;
@@ -38,15 +79,18 @@ proxy_relay(proxy_context *context)
     take_names(transaction, context);
     if (transaction->invite && transaction->code == 0)
         (void)proxy_server_reply(transaction, 100, PROXY_TEXT("Giving a try"), (iso_str){NULL, 0});
+    /* A branch route is another call of the rank, after which the edits of a call that has ended are gone. */
     const iso_edits *edits = context->edits;
-    if (!proxy_route_branch(context, transaction, &edits))
-        return 0;
-    proxy_plan plan;
-    code = proxy_plan_request(worker, &transaction->request, edits, transaction->listener, &plan);
-    if (code > 0)
-        return code;
-    plan.record_route = context->record_route;
-    return proxy_client_start(transaction, &plan);
+    iso_edits *copy = NULL;
+    if (iso_edits_count(edits) > 0 && proxy_has_branch_route(transaction)) {
+        context->edits = copy = iso_edits_copy(edits);
+        if (copy == NULL)
+            return 500;
+    }
+    code = start_branches(context, context->edits);
+    context->edits = edits;
+    iso_edits_free(copy);
+    return code;
 }
 
 /* ---- replies ---- */

@@ -64,6 +64,7 @@ static void
 finish(proxy_context *context)
 {
     proxy_transaction *transaction = context->transaction;
+    proxy_values_clear(&context->values); /* what a transaction has taken is gone from here */
     if (transaction == NULL)
         return;
     if (transaction->branch_count == 0 && transaction->state <= PROXY_SERVER_PROCEEDING) {
@@ -92,7 +93,8 @@ after_request(proxy_context *context, int code)
         return;
     }
     int stateless = config->relay == ISOPROXY_RELAY_STATELESS && context->transaction == NULL;
-    int status = stateless ? proxy_forward_stateless(context->worker, context) : proxy_relay(context);
+    int status =
+        stateless ? proxy_forward_stateless(context->worker, context, (iso_str){NULL, 0}) : proxy_relay(context);
     if (status != 0)
         refuse(context, status);
 }
@@ -125,6 +127,7 @@ proxy_route_reply(proxy_worker *worker, const proxy_view *reply, proxy_branch *b
     context.listener = listener;
     context.transaction = branch != NULL ? branch->transaction : NULL;
     (void)proxy_route_call(&context, method);
+    proxy_values_clear(&context.values);
     *edits_out = context.edits;
     return !(context.done & PROXY_DROPPED);
 }
@@ -150,28 +153,37 @@ proxy_route_failure(proxy_branch *best)
     context.branch = best;
     context.listener = transaction->listener;
     context.connection = transaction->connection;
-    context.flags = transaction->flags;
     memcpy(context.on_reply, transaction->on_reply, sizeof context.on_reply);
     memcpy(context.on_branch, transaction->on_branch, sizeof context.on_branch);
     (void)proxy_route_call(&context, method);
     return transaction->branch_count > before || (context.done & PROXY_REPLIED) != 0;
 }
 
-int
-proxy_route_branch(proxy_context *outer, proxy_transaction *transaction, const iso_edits **edits_out)
+static const char *
+branch_route(const proxy_transaction *transaction)
 {
-    const char *method = transaction->worker->proxy->config.branch_route;
-    if (transaction->on_branch[0] != '\0')
-        method = transaction->on_branch;
-    if (method[0] == '\0')
+    return transaction->on_branch[0] != '\0' ? transaction->on_branch : transaction->worker->proxy->config.branch_route;
+}
+
+int
+proxy_has_branch_route(const proxy_transaction *transaction)
+{
+    return branch_route(transaction)[0] != '\0';
+}
+
+int
+proxy_route_branch(proxy_context *outer, proxy_changes *changes)
+{
+    proxy_fork now = {proxy_current_ruri(outer), proxy_current_dst_uri(outer)};
+    if (!proxy_has_branch_route(outer->transaction))
         return 1;
     proxy_context context;
     start(&context, outer->worker, ISO_ROUTE_BRANCH, outer->view);
-    context.transaction = transaction;
+    context.transaction = outer->transaction;
+    context.fork = changes->fork != NULL ? changes->fork : &now;
     context.listener = outer->listener;
     context.connection = outer->connection;
-    (void)proxy_route_call(&context, method);
-    if (context.edits != NULL)
-        *edits_out = context.edits;
+    (void)proxy_route_call(&context, branch_route(outer->transaction));
+    changes->branch = context.edits;
     return !(context.done & PROXY_DROPPED);
 }

@@ -101,11 +101,13 @@ forward_later(proxy_worker *worker, proxy_context *context, const proxy_plan *pl
 }
 
 int
-proxy_forward_stateless(proxy_worker *worker, proxy_context *context)
+proxy_forward_stateless(proxy_worker *worker, proxy_context *context, iso_str destination)
 {
     const proxy_view *view = context->view;
     proxy_plan plan;
-    int code = proxy_plan_request(worker, view, context->edits, context->listener, &plan);
+    proxy_fork fork = {proxy_current_ruri(context), destination};
+    proxy_changes changes = {.edits = context->edits, .fork = destination.n > 0 ? &fork : NULL};
+    int code = proxy_plan_request(worker, view, &changes, context->listener, &plan);
     if (code == PROXY_LATER)
         return forward_later(worker, context, &plan);
     if (code != 0)

@@ -184,6 +184,7 @@ free_transaction(proxy_transaction *transaction)
     proxy_timer_end(&worker->wheel, &transaction->again);
     proxy_timer_end(&worker->wheel, &transaction->end);
     free((char *)transaction->reply.p);
+    proxy_values_clear(&transaction->values);
     free(transaction);
 }
 

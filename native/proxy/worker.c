@@ -90,6 +90,7 @@ close_worker(proxy_worker *worker)
         close(worker->timer);
     free(worker->out);
     free(worker->scratch);
+    proxy_values_clear(&worker->values);
 }
 
 /* ---- the loop ---- */

@@ -1,4 +1,5 @@
 /* test_functions.c: what a host function may do for its call: edits and a text. */
+#define _GNU_SOURCE
 #include "queue_host.h"
 
 static int edit_codes[4];
@@ -37,7 +38,23 @@ get(const iso_call *call, const iso_value *argv, int argc, void *user, iso_error
     return 1;
 }
 
+/* Fails in the two ways that isoexec.h allows: with the code filled, or only returned. */
+static int
+refuse(const iso_call *call, const iso_value *argv, int argc, void *user, iso_error *err)
+{
+    (void)call;
+    (void)argv;
+    (void)argc;
+    snprintf(err->message, sizeof err->message, "the host says no");
+    if (user != NULL)
+        err->code = ISO_EFUNCTION;
+    return ISO_EFUNCTION;
+}
+
 static const iso_function functions[] = {
+    {.name = "refuse", .signature = "", .function = refuse},
+    {.name = "refuse_filled", .signature = "", .function = refuse, .user = &edit_codes},
+    {.name = "refuse_blocking", .signature = "", .function = refuse, .flags = ISO_FUNCTION_BLOCKING},
     {.name = "edit", .signature = "", .function = edit},
     {.name = "edit_blocking", .signature = "", .function = edit, .flags = ISO_FUNCTION_BLOCKING},
     {.name = "get_pseudoVar", .signature = "s", .function = get},
@@ -109,6 +126,20 @@ test_no_edits_while_the_rank_is_let_go(void)
 }
 
 static void
+test_a_function_that_fails(void)
+{
+    static const char *const names[] = {"refuse", "refuse_filled", "refuse_blocking"};
+    iso_rank *rank = open_rank();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        iso_result result = run(rank, "edits_around", names[i]);
+        CHECK_INT(result.outcome, ISO_OUTCOME_RAISED);
+        CHECK(memmem(result.error.p, result.error.n, "RuntimeError: the host says no", 30) != NULL);
+    }
+    CHECK_INT(iso_rank_close(rank), 0);
+    queue_end();
+}
+
+static void
 test_a_text_for_the_script(void)
 {
     iso_rank *rank = open_rank();
@@ -124,5 +155,5 @@ int
 main(int argc, char **argv)
 {
     TEST_MAIN(argc, argv, TEST(test_edits_of_a_function), TEST(test_no_edits_while_the_rank_is_let_go),
-              TEST(test_a_text_for_the_script));
+              TEST(test_a_function_that_fails), TEST(test_a_text_for_the_script));
 }
