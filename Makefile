@@ -1,6 +1,6 @@
 # Two commands do everything: make demo, make test. PYTHON=/path/to/python3 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test build native-test isoproxy lint types check-house asan tsan floor faults handoff deadline process fuzz docs format wheel clean
+.PHONY: help demo test build native-test isoproxy lint types check-house asan tsan floor faults handoff deadline process perf perf-smoke fuzz docs format wheel clean
 
 PYTEST_ARGS ?=
 SOURCES = $(wildcard native/*/*.[ch] perf/*/*.[ch] examples/*.c)
@@ -52,6 +52,13 @@ floor: ## isoexec against the floor program, interleaved: the speed promises
 
 faults: ## every fault on every isolation level, for each CPython that is here
 	@tools/faults $(FAULTS)
+
+perf: ## isoexec beside every rival: all cases, and the report in docs/perf (half an hour)
+	@venv=$$(tools/setup perf) && PATH="$$venv/bin:$$PATH" && python -m perf run && python -m perf report
+
+perf-smoke: ## the same cases in half a minute: rough figures, but every answer is checked
+	@venv=$$(tools/setup perf) && PATH="$$venv/bin:$$PATH" && python -m perf run --quick --out build/perf/smoke.json \
+	    && python -m perf report build/perf/smoke.json build/perf/smoke
 
 handoff: ## the queue channel against a bare hand-off and a bare ring, interleaved
 	@venv=$$(tools/setup) && PATH="$$venv/bin:$$PATH" python -m perf handoff

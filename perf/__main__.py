@@ -7,11 +7,8 @@ from types import ModuleType
 
 import click
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-
-# `python -m` puts the checkout first, where the source folder isoexec/ hides the installed package.
-# This package is loaded by now and finds its own modules without it.
-sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != CHECKOUT]
+import perf.paths  # noqa: F401  before isoexec
+from perf.suite.commands import COMMANDS
 
 
 @click.group()
@@ -85,6 +82,10 @@ def process(quick: bool, check: bool, samples_path: Path | None) -> None:
     from perf.process import report, run
 
     measure_and_report(run, report, quick, check, samples_path)
+
+
+for command in COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -299,7 +299,10 @@ def late_deadline(level: str) -> str:
     for number in range(300):
         result = cell.call("sleeps", extra=f"{0.0009 + number % 20 * 0.00001:.6f}")
         need(result.outcome in ("returned", "deadline"), result.outcome)
-        need(cell.call("good").code == 1, "the deadline reached the next call")
+        began = time.perf_counter()
+        code = cell.call("good").code
+        own = time.perf_counter() - began > 0.001  # on a busy machine it passes its own deadline
+        need(code == 1 or own, "the deadline reached the next call")
     return "never reaches the next call"
 
 

@@ -1,0 +1,28 @@
+"""From nothing to the first answers: each start in a program of its own."""
+
+import subprocess
+import sys
+
+from perf.paths import CHECKOUT
+from perf.suite.measure import Case, Plan, Samples
+
+RANKS = (1, 8)
+
+
+def run(plan: Plan) -> Samples:
+    repeats = 1 if plan.quick else 7
+    samples: Samples = {}
+    for _ in range(repeats):
+        for rival in plan.rivals("interpreter", "process"):
+            for ranks in RANKS[:1] if rival.single else RANKS:
+                plan.progress(f"{ranks} of {rival.name}")
+                program = [sys.executable, "-m", "perf.suite.start_program", rival.name, str(ranks)]
+                done = subprocess.run(
+                    program, cwd=CHECKOUT, capture_output=True, check=True, text=True, timeout=120
+                )
+                series = samples.setdefault(f"first calls of {ranks}", {})
+                series.setdefault(rival.name, []).append(float(done.stdout))
+    return samples
+
+
+CASES = [Case("start", "From nothing to the first answer of each rank", "s", "less", run)]

@@ -1,0 +1,1 @@
+"""The suite: isoexec beside what else runs Python handlers, case by case."""

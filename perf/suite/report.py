@@ -1,0 +1,88 @@
+"""The report: one HTML page with the tables and the pictures in it, and the pictures as files."""
+
+from html import escape
+from pathlib import Path
+
+from perf.floor.report import head, noise
+from perf.suite import plots
+from perf.suite.measure import Case
+from perf.suite.results import Run, advantage, best_rival, figures
+from perf.suite.text import quantity, rows
+
+STYLE = """
+body { font: 15px/1.5 sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; color: #222 }
+table { border-collapse: collapse; margin: .5em 0 1.5em }
+td, th { padding: .15em .8em; text-align: right }
+th { border-bottom: 1px solid #999 } td:first-child, th:first-child { text-align: left }
+tr.own { color: #1f6f8b; font-weight: bold } svg { max-width: 100%; height: auto }
+p.note { color: #a33 }
+"""
+
+
+METHOD = (
+    "Medians of samples that were taken in turn, with the tenth and ninetieth percentile. Trust the"
+    " ratios, not the times. Every answer was checked."
+)
+
+
+def wins_of_rivals(run: Run, cases: dict[str, Case]) -> list[str]:
+    """Where the best rival beats the best of isoexec, with the figures."""
+    found = []
+    for name, samples in run.cases.items():
+        case = cases[name]
+        for series, sides in figures(samples).items():
+            own = [side for side in sides if side.startswith("isoexec")]
+            rival = best_rival(case, sides)
+            if rival is None or rival == "floor" or not own:
+                continue
+            choose = min if case.better == "less" else max
+            best = choose(own, key=lambda side: sides[side].median)
+            times = advantage(case, sides[best].median, sides[rival].median)
+            if times < 1:
+                found.append(
+                    f"{case.title}, {series}: {rival} {quantity(sides[rival].median, case.unit)},"
+                    f" {best} {quantity(sides[best].median, case.unit)}"
+                )
+    return found
+
+
+def _table(case: Case, series: str, run: Run) -> str:
+    sides = figures(run.cases[case.name])[series]
+    titles = (series, "median", "p10", "p90", "times the best rival")
+    text = "<table><tr>" + "".join(f"<th>{escape(title)}</th>" for title in titles) + "</tr>"
+    for row in rows(case, sides):
+        kind = " class=own" if row[0].startswith("isoexec") else ""
+        text += f"<tr{kind}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+    return text + "</table>"
+
+
+def page(run: Run, cases: dict[str, Case], pictures: dict[str, str]) -> str:
+    wins = wins_of_rivals(run, cases)
+    parts = [
+        "<!doctype html><meta charset=utf-8><title>isoexec: measurements</title>",
+        f"<style>{STYLE}</style>",
+        "<h1>isoexec beside its rivals</h1>",
+        f"<p>{escape(head(run.results))}</p>",
+        f"<p>{METHOD}</p>",
+        *(f"<p class=note>{escape(line)}</p>" for line in noise(run.results)),
+        "<h2>Where a rival wins</h2>",
+        "<ul>" + "".join(f"<li>{escape(win)}</li>" for win in wins) + "</ul>"
+        if wins
+        else "<p>Nowhere.</p>",
+    ]
+    for name in run.cases:
+        case = cases[name]
+        parts.append(f"<h2>{escape(case.title)}</h2>")
+        parts += [
+            text for key, text in pictures.items() if key == name or key.startswith(f"{name}_")
+        ]
+        parts += [_table(case, series, run) for series in run.cases[name]]
+    return "\n".join(parts) + "\n"
+
+
+def write(run: Run, cases: dict[str, Case], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = plots.pictures(run, cases)
+    for name, text in pictures.items():
+        (folder / f"{name}.svg").write_text(text, encoding="utf-8")
+    (folder / "index.html").write_text(page(run, cases, pictures), encoding="utf-8")

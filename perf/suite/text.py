@@ -1,0 +1,44 @@
+"""Results as tables for a terminal."""
+
+from perf.floor.report import Spread, head, noise, table
+from perf.suite.measure import Case
+from perf.suite.results import Run, advantage, best_rival, figures
+
+UNITS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+
+
+def quantity(value: float, unit: str) -> str:
+    """With three digits that count, in a unit that people read."""
+    if unit in ("ns", "s"):
+        value *= UNITS[unit]
+        unit = next(name for name in reversed(UNITS) if value >= UNITS[name] or name == "ns")
+        value /= UNITS[unit]
+    elif unit == "calls/s" and value >= 1000:
+        return f"{value / 1000:.4g}k/s"
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+
+
+def rows(case: Case, sides: dict[str, Spread]) -> list[tuple[str, ...]]:
+    """One a rival, the best first: median, p10-p90, and how often better than the best rival."""
+    rival = best_rival(case, sides)
+    order = sorted(sides, key=lambda name: sides[name].median, reverse=case.better == "more")
+    lines: list[tuple[str, ...]] = []
+    for name in order:
+        spread = sides[name]
+        times = "-"
+        if rival is not None and name != "plain":
+            times = f"{advantage(case, spread.median, sides[rival].median):.2f}"
+        shown = (quantity(value, case.unit) for value in (spread.median, spread.low, spread.high))
+        lines.append((name, *shown, times))
+    return lines
+
+
+def render(run: Run, cases: dict[str, Case]) -> str:
+    lines = [head(run.results)]
+    for name, samples in run.cases.items():
+        case = cases[name]
+        lines += ["", f"{case.title} ({case.better} is better)"]
+        for series, sides in figures(samples).items():
+            titles = (series, "median", "p10", "p90", "times the best rival")
+            lines += ["", *table([titles, *rows(case, sides)])]
+    return "\n".join([*lines, "", *noise(run.results)])
