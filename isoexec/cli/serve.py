@@ -131,7 +131,7 @@ class Proxy:
         return stuck[0]
 
 
-def wait_for_end(proxy: Proxy, signals: set[int]) -> int:
+def wait_for_end(proxy: Proxy, signals: set[signal.Signals]) -> int:
     """Handles signals until one ends the proxy; which."""
     while (number := signal.sigwait(signals)) not in (signal.SIGTERM, signal.SIGINT):
         if number == signal.SIGUSR2:
