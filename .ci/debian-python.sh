@@ -13,8 +13,8 @@ mounts() {
     mountpoint -q "$dir/dev/shm" || mount -t tmpfs tmpfs "$dir/dev/shm"
 }
 
-# The mark is written last: a run that was cut off is done again.
-if [ -e "$dir/.isoexec-ready" ]; then
+# The mark is written last: a run that was cut off is done again. So is one of before it had the SIP peers.
+if [ -e "$dir/.isoexec-ready" ] && [ -x "$dir/usr/bin/sipp" ] && [ -x "$dir/usr/bin/tshark" ]; then
     mounts
     echo "ready: $dir"
     exit 0
@@ -37,7 +37,7 @@ cp /etc/ssl/certs/ca-certificates.crt "$dir/etc/ssl/certs/ca-certificates.crt"
 echo 'Acquire::Check-Valid-Until "false";' >"$dir/etc/apt/apt.conf.d/99novaliduntil"
 mounts
 
-packages="build-essential"
+packages="build-essential sip-tester tshark"
 for version in 3.13 3.14 3.15; do
     packages="$packages python$version python$version-dev python$version-venv"
 done

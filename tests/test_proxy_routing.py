@@ -375,3 +375,94 @@ def test_ack_of_nothing(proxy: Proxy) -> None:
         caller.send(caller.request("ACK", uri="tel:1"))
         caller.send(caller.request("ACK", uri="sip:bob@name.invalid"))
         assert caller.silent()
+
+
+# ---- targets that are not there ----
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
+def test_a_port_where_nobody_listens(proxy: Proxy, method: str, family: int) -> None:
+    """The network says so, and the branch ends long before its timer (64 * T1 = 6.4 s) does."""
+    with Peer(family=family) as gone:
+        target = gone.uri
+    with agent(proxy) as caller:
+        caller.socket.settimeout(32 * T1)
+        for _ in range(8):  # by several workers
+            caller.send(caller.request(method, f"X-Target: {target}"))
+            while (code := caller.receive().code) == 100:
+                pass
+            assert code == 500  # RFC 3261 16.7 step 6: 503 of a branch is no 503 of the proxy
+
+
+def test_a_port_where_nobody_listens_has_a_failure_route(proxy: Proxy) -> None:
+    with Peer() as gone:
+        target = gone.uri
+    with agent(proxy) as caller, Peer() as callee:
+        caller.socket.settimeout(32 * T1)
+        rows = [f"X-Target: {target}", "X-Failure: again", f"X-Again: {callee.uri}"]
+        for _ in range(8):
+            caller.send(caller.request("MESSAGE", *rows))
+            callee.answer(callee.receive(), 200)
+            assert caller.receive().code == 200
+
+
+def test_what_is_sent_after_an_error_arrives(proxy: Proxy) -> None:
+    """A socket gives an error to the next system call, whose datagram must not be lost for it."""
+    with Peer() as gone:
+        target = gone.uri
+    with agent(proxy) as caller, Peer() as callee:
+        for _ in range(50):
+            caller.send(caller.request("OPTIONS", "X-Relay: forward", f"X-Target: {target}"))
+            caller.send(caller.request("OPTIONS", "X-Relay: forward", f"X-Target: {callee.uri}"))
+            callee.answer(callee.receive(), 200)
+            assert caller.receive().code == 200
+
+
+@pytest.mark.parametrize("relay", ["forward", "t_relay"])
+def test_a_long_request_goes_by_stream(proxy: Proxy, relay: str) -> None:
+    """RFC 3261 18.1.1, for requests with and without a transaction."""
+    with agent(proxy) as caller, Peer("tcp") as callee:
+        callee.socket.listen()
+        rows = [f"X-Relay: {relay}", f"X-Target: {callee.uri}"]
+        caller.send(caller.request("MESSAGE", *rows, body="x" * 1300))
+        accept(callee)
+        there = callee.receive()
+        assert there["Via"].startswith("SIP/2.0/TCP ")
+        assert len(there.body) == 1300
+        callee.answer(there, 200)
+        assert caller.receive().code == 200
+
+
+def test_a_long_request_that_says_udp_goes_by_datagram(proxy: Proxy) -> None:
+    with agent(proxy) as caller, Peer() as callee:
+        rows = ["X-Relay: forward", f"X-Target: {callee.uri};transport=udp"]
+        caller.send(caller.request("MESSAGE", *rows, body="x" * 1300))
+        callee.answer(callee.receive(), 200)
+        assert caller.receive().code == 200
+
+
+# ---- versions ----
+
+
+@pytest.mark.parametrize("version", ["SIP/7.0", "SIP/1.0", "SIP/2.1"])
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_another_version_is_refused(proxy: Proxy, protocol: str, version: str) -> None:
+    """RFC 4475 3.1.2.16, also if Via has it. A reply and an ACK of another version get nothing."""
+    with agent(proxy, protocol) as caller:
+        raw = caller.request("OPTIONS").replace(b"SIP/2.0", version.encode())
+        caller.send(raw)
+        reply = caller.receive()
+        assert reply.code == 505
+        assert caller.branch in reply["Via"]
+        caller.send(caller.request("ACK").replace(b"SIP/2.0", version.encode()))
+        caller.send(f"{version} 200 OK\r\n".encode() + raw.partition(b"\r\n")[2])
+        assert caller.silent()
+
+
+def test_a_version_in_small_letters_is_the_same(proxy: Proxy) -> None:
+    with agent(proxy) as caller, Peer() as callee:
+        raw = caller.request("OPTIONS", f"X-Target: {callee.uri}")
+        caller.send(raw.replace(b" SIP/2.0\r\n", b" sip/2.0\r\n", 1))
+        callee.answer(callee.receive(), 200)
+        assert caller.receive().code == 200

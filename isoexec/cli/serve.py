@@ -32,6 +32,12 @@ PREFIX = "proxy_"
 GRACEFUL_SECONDS = 10.0
 STOP_POLL_SECONDS = 0.05
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2}
+RELOAD_SIGNALS: dict[str, set[signal.Signals]] = {
+    "none": set(),
+    "hup": {signal.SIGHUP},
+    "usr1": {signal.SIGUSR1},
+    "usr2": {signal.SIGUSR2},
+}
 
 
 class ProxySetting(NamedTuple):
@@ -125,20 +131,13 @@ class Proxy:
         return stuck[0]
 
 
-def reload_handler() -> None:
-    """SIGHUP. The engine has no reload: the old code goes on, and the operator is told."""
-    click.echo("this build can not reload a handler: it goes on with the old code", err=True)
-
-
-def wait_for_end(proxy: Proxy) -> int:
+def wait_for_end(proxy: Proxy, signals: set[signal.Signals]) -> int:
     """Handles signals until one ends the proxy; which."""
-    while (number := signal.sigwait(SIGNALS)) not in (signal.SIGTERM, signal.SIGINT):
+    while (number := signal.sigwait(signals)) not in (signal.SIGTERM, signal.SIGINT):
         if number == signal.SIGUSR2:
             click.echo(
                 " ".join(f"{key}={value}" for key, value in proxy.statistics().items()), err=True
             )
-        else:
-            reload_handler()
     return number
 
 
@@ -188,8 +187,8 @@ def serve(
     """Runs a multi-threaded SIP proxy that routes by the handler script HANDLER.
 
     Settings of the engine come from the table [engine] of a TOML file, those of the proxy from
-    [proxy]. TERM ends the proxy when its transactions have ended, INT at once, USR2 prints
-    counters.
+    [proxy]. TERM ends the proxy when its transactions have ended, INT at once, HUP reloads the
+    script, USR2 prints counters.
     """
     with failures():
         engine_options = {k: v for k, v in options.items() if not k.startswith(PREFIX)}
@@ -198,7 +197,9 @@ def serve(
         if workers not in ("0", ""):
             engine_options.setdefault("ranks", None)
             engine_options["ranks"] = engine_options["ranks"] or workers
-        settings = load_settings(toml, pairs, engine_options, script).merged({"channel": "inline"})
+        defaults = {"reload_signal": "hup"}
+        settings = load_settings(toml, pairs, engine_options, script, defaults)
+        settings = settings.merged({"channel": "inline"})
         if any(row["channel"].value != "inline" for row in settings.ranks()):
             raise ConfigError("the ranks of a proxy are its workers, so their channel is inline")
         level = settings.get("log_level")
@@ -221,18 +222,21 @@ def run(
     """Serves until a signal ends it; the exit code."""
     if not any(name == "listen" for name, _ in given):
         raise ConfigFailed("no address to listen on: give --listen udp:HOST:PORT")
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # before any thread is made: all inherit it
+    reload_by = RELOAD_SIGNALS[settings.texts["reload_signal"]]
+    # Before any thread is made: all inherit it. A HUP that does not reload must not end the proxy.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS | reload_by)
     log_to_stderr()
     tell = _proxy.notify if notify else lambda _text: None
     with Engine(settings=settings, host_functions=_proxy.functions()) as engine:
         ranks = engine.settings.rank_count
         proxy = Proxy(engine, ranks, given)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, reload_by)  # the engine takes it on this thread
         if pid_file is not None:
             pid_file.write_text(f"{os.getpid()}\n")
         click.echo(ready_line(engine, ranks, proxy.addresses))
         sys.stdout.flush()
         tell("READY=1")
-        number = wait_for_end(proxy)
+        number = wait_for_end(proxy, SIGNALS - reload_by)
         tell("STOPPING=1")
         stuck = proxy.stop(graceful_timeout if number == signal.SIGTERM else 0)
         if pid_file is not None:

@@ -97,6 +97,21 @@ proxy_plan_request(proxy_worker *worker, const proxy_view *request, const proxy_
     return proxy_resolve(worker, dst.p != NULL ? dst : next, proxy_request_hash(worker->proxy, request), plan);
 }
 
+int
+proxy_plan_stream(const isoproxy *proxy, proxy_plan *plan, size_t length)
+{
+    int limit = proxy->config.udp_limit;
+    proxy_target stream = plan->target;
+    stream.address.protocol = ISO_PROTOCOL_TCP;
+    stream.listener = proxy_listener_for(proxy, &stream.address, plan->preferred);
+    if (!plan->switches || plan->target.address.protocol != ISO_PROTOCOL_UDP || limit == 0 || length <= (size_t)limit ||
+        stream.listener < 0)
+        return 0;
+    plan->switches = 0;
+    plan->target = stream;
+    return 1;
+}
+
 /* ---- our own rows ---- */
 
 static void

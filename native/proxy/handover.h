@@ -14,6 +14,7 @@ enum {
     PROXY_PARCEL_MESSAGE, /* was received: handle it as if it had come in here */
     PROXY_PARCEL_SEND,    /* goes out by a connection of the owner */
     PROXY_PARCEL_ANSWER,  /* the resolver's, a proxy_answer, for a branch that waits */
+    PROXY_PARCEL_ERROR,   /* a branch's request did not get to its target */
 };
 
 typedef struct proxy_parcel {
@@ -22,7 +23,7 @@ typedef struct proxy_parcel {
     iso_address address; /* where the message came from, or goes */
     int listener;        /* number of the listen address where it came in, or by which it leaves */
     uint64_t connection; /* on which it came, or goes, 0: none */
-    uint32_t transaction, branch; /* of an answer */
+    uint32_t transaction, branch; /* of an answer or error */
     uint32_t length;
     char data[];
 } proxy_parcel;

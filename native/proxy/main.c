@@ -142,13 +142,6 @@ print_statistics(const isoproxy *proxy)
 #undef PRINT
 }
 
-/* SIGHUP. The engine of this library has no reload: the old code goes on, and the operator is told. */
-static void
-reload_handler(void)
-{
-    fprintf(stderr, "isoproxy: this build can not reload a handler: it goes on with the old code\n");
-}
-
 static void *
 end_proxy(void *argument)
 {
@@ -167,8 +160,6 @@ serve(isoproxy *proxy, int graceful_ms, const sigset_t *signals)
     while (sigwait(signals, &signal_number) == 0 && signal_number != SIGTERM && signal_number != SIGINT) {
         if (signal_number == SIGUSR2)
             print_statistics(proxy);
-        else
-            reload_handler();
     }
     isoproxy_notify("STOPPING=1");
     if (signal_number == SIGINT)
@@ -186,6 +177,35 @@ serve(isoproxy *proxy, int graceful_ms, const sigset_t *signals)
     return end.stuck;
 }
 
+/* Every thread that is made from here on inherits it. *waited_for: what serve() takes. A SIGHUP that does not reload
+ * must not end the proxy either. */
+static void
+block_signals(sigset_t *waited_for, int reload_signal)
+{
+    sigemptyset(waited_for);
+    sigaddset(waited_for, SIGTERM);
+    sigaddset(waited_for, SIGINT);
+    sigaddset(waited_for, SIGHUP);
+    sigaddset(waited_for, SIGUSR2);
+    if (reload_signal != 0)
+        sigaddset(waited_for, reload_signal);
+    pthread_sigmask(SIG_BLOCK, waited_for, NULL);
+    if (reload_signal != 0)
+        sigdelset(waited_for, reload_signal);
+}
+
+/* The engine takes its signal on this thread alone, so that no worker is disturbed. */
+static void
+allow_reload(int reload_signal)
+{
+    sigset_t set;
+    if (reload_signal == 0)
+        return;
+    sigemptyset(&set);
+    sigaddset(&set, reload_signal);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -195,16 +215,12 @@ main(int argc, char **argv)
     isoproxy *proxy;
     sigset_t signals;
     iso_config_init(&given.engine);
+    given.engine.reload_signal = SIGHUP;
     isoproxy_config_init(&given.proxy);
     int code = read_options(&given, argc, argv);
     if (code != 0)
         return code;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    sigaddset(&signals, SIGUSR2);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* every thread that is made from here on inherits it */
+    block_signals(&signals, given.engine.reload_signal);
     if (iso_engine_create(&engine, &given.engine, &err) < 0)
         return failed(&err);
     if (isoproxy_start(&proxy, &given.proxy, engine, given.engine.ranks, &err) < 0) {
@@ -212,6 +228,7 @@ main(int argc, char **argv)
         iso_engine_destroy(engine);
         return code;
     }
+    allow_reload(given.engine.reload_signal);
     print_ready(proxy, &given);
     isoproxy_notify("READY=1");
     int stuck = serve(proxy, given.graceful_ms, &signals);

@@ -168,6 +168,8 @@ int proxy_listener_for(const isoproxy *proxy, const iso_address *address, int pr
 int proxy_udp_open(proxy_worker *worker, iso_error *err);
 void proxy_udp_close(proxy_worker *worker);
 void proxy_udp_receive(proxy_worker *worker, int listener);
+/* What the network says of datagrams that did not arrive. */
+void proxy_udp_errors(proxy_worker *worker, int listener);
 /* `octets` lie in the worker's out memory until the flush. */
 void proxy_udp_queue(proxy_worker *worker, const proxy_target *target, iso_str octets);
 void proxy_udp_flush(proxy_worker *worker);
@@ -191,6 +193,9 @@ int proxy_bind(const iso_address *address, int type, int shared);
 void proxy_receive(proxy_worker *worker, const char *data, size_t n, const iso_address *source, int listener,
                    uint64_t connection);
 void proxy_receive_parcels(proxy_worker *worker);
+/* The network says that a datagram did not arrive, and quotes its first octets: the branch that sent it is given up
+ * (RFC 3261 18.4), by its worker. */
+void proxy_receive_error(proxy_worker *worker, const char *data, size_t n);
 
 /* ---- branches and tags: branch_id.c ----------------------------------------------------------- */
 
@@ -267,6 +272,9 @@ const proxy_view *proxy_apply_edits(proxy_worker *worker, const proxy_view *view
  * answer. */
 int proxy_plan_request(proxy_worker *worker, const proxy_view *request, const proxy_changes *changes, int listener,
                        proxy_plan *out);
+/* Over 1300 octets, or what is set, a request must go by a transport with congestion control (RFC 3261 18.1.1). 1: the
+ * plan now names TCP, and the request is to be written again. */
+int proxy_plan_stream(const isoproxy *proxy, proxy_plan *plan, size_t length);
 /* Writes the request with Via, Max-Forwards, Route, Record-Route as planned. */
 void proxy_write_request(proxy_worker *worker, const proxy_plan *plan, iso_str branch, proxy_writer *to);
 /* The same without Via, Record-Route and Content-Length: what is kept when the target may change. */

@@ -113,6 +113,11 @@ invalid(proxy_worker *worker, int listener, uint64_t connection)
     const proxy_view *view = &worker->view;
     char memory[512];
     proxy_writer rows = {memory, 0, sizeof memory};
+    iso_str version = {view->msg.data + view->index.third, view->index.third_n};
+    if (!proxy_same(version, PROXY_TEXT("SIP/2.0"))) { /* RFC 3261 21.5.6 */
+        refuse(worker, listener, connection, 505, proxy_reason(505), (iso_str){NULL, 0});
+        return 1;
+    }
     if (view->hops == 0) {
         refuse(worker, listener, connection, 483, proxy_reason(483), (iso_str){NULL, 0});
         return 1;
@@ -193,6 +198,53 @@ receive_answer(proxy_worker *worker, const proxy_parcel *parcel)
     proxy_transaction_settle(transaction);
 }
 
+/* ---- errors ---- */
+
+/* A quoted request may be cut anywhere: what follows its last whole row is left out. 1, or 0: no branch of ours. */
+static int
+read_quoted(const proxy_worker *worker, const char *data, size_t n, proxy_branch_id *id_out)
+{
+    iso_msg msg;
+    iso_index index;
+    iso_str value;
+    proxy_via via;
+    uint32_t cursor = 0;
+    while (n > 0 && data[n - 1] != '\n')
+        n--;
+    return iso_msg_init(&msg, data, n) == 0 && iso_msg_index(&msg, &index) == 0 && index.type == ISO_TYPE_REQUEST &&
+           iso_msg_header(&msg, &index, PROXY_TEXT("Via"), &cursor, NULL, &value) &&
+           proxy_via_read(data, value, &via) && proxy_branch_read(worker->proxy, via.branch, id_out);
+}
+
+static void
+receive_error(proxy_worker *worker, uint32_t id, uint32_t number)
+{
+    proxy_transaction *transaction = proxy_transaction_by_id(worker, id);
+    if (transaction == NULL || number >= transaction->branch_count)
+        return;
+    proxy_branch *branch = transaction->branches[number];
+    transaction->users++;
+    if (branch->state == PROXY_CLIENT_CALLING) /* else there is somebody after all */
+        proxy_client_failed(branch, 503);
+    transaction->users--;
+    proxy_transaction_settle(transaction);
+}
+
+void
+proxy_receive_error(proxy_worker *worker, const char *data, size_t n)
+{
+    proxy_branch_id id;
+    if (!read_quoted(worker, data, n, &id) || !id.stateful)
+        return;
+    if (id.worker == worker->number) {
+        receive_error(worker, id.slot, (uint32_t)id.branch);
+        return;
+    }
+    proxy_parcel label = {.kind = PROXY_PARCEL_ERROR, .transaction = id.slot, .branch = (uint32_t)id.branch};
+    if (proxy_inbox_push(&worker->proxy->workers[id.worker - 1].inbox, &label, "", 0) == 0)
+        proxy_count(worker, handed_over);
+}
+
 static void
 handle_parcel(proxy_worker *worker, const proxy_parcel *parcel)
 {
@@ -202,6 +254,9 @@ handle_parcel(proxy_worker *worker, const proxy_parcel *parcel)
         break;
     case PROXY_PARCEL_ANSWER:
         receive_answer(worker, parcel);
+        break;
+    case PROXY_PARCEL_ERROR:
+        receive_error(worker, parcel->transaction, parcel->branch);
         break;
     default:
         worker->handed = 1;

@@ -47,30 +47,24 @@ keep_spare(proxy_branch *branch, const proxy_plan *plan)
     return 0;
 }
 
-/* Over 1300 octets, or what is set, a request must go by a transport with congestion control; the datagram is what is
- * tried next (RFC 3261 18.1.1). 1: the plan now names TCP. */
+/* A long request goes by TCP; the datagram is what is tried next (RFC 3261 18.1.1). 1: the plan now names TCP. */
 static int
 switch_to_stream(proxy_branch *branch, proxy_plan *plan, size_t length)
 {
-    const isoproxy *proxy = branch->transaction->worker->proxy;
-    int limit = proxy->config.udp_limit;
-    proxy_target stream = plan->target;
-    stream.address.protocol = ISO_PROTOCOL_TCP;
-    stream.listener = proxy_listener_for(proxy, &stream.address, plan->preferred);
-    if (!plan->switches || plan->target.address.protocol != ISO_PROTOCOL_UDP || limit == 0 || length <= (size_t)limit ||
-        stream.listener < 0)
+    proxy_target datagram = plan->target;
+    if (!proxy_plan_stream(branch->transaction->worker->proxy, plan, length))
         return 0;
-    if (branch->spare == NULL && keep_spare(branch, plan) < 0)
+    if (branch->spare == NULL && keep_spare(branch, plan) < 0) {
+        plan->target = datagram;
         return 0;
+    }
     proxy_spare *spare = branch->spare;
     if (spare->count < PROXY_MAX_TARGETS) {
         memmove(spare->targets + 1, spare->targets, (size_t)spare->count * sizeof *spare->targets);
-        spare->targets[0] = plan->target;
+        spare->targets[0] = datagram;
         spare->count++;
     }
     spare->switches = 0; /* not again for the datagram */
-    plan->switches = 0;
-    plan->target = stream;
     return 1;
 }
 

@@ -123,8 +123,11 @@ proxy_forward_stateless(proxy_worker *worker, proxy_context *context, iso_str de
     };
     char branch[PROXY_BRANCH_TEXT];
     size_t n = proxy_branch_write(worker->proxy, &id, branch);
-    proxy_writer to = proxy_out_begin(worker);
-    proxy_write_request(worker, &plan, (iso_str){branch, n}, &to);
+    proxy_writer to;
+    do {
+        to = proxy_out_begin(worker);
+        proxy_write_request(worker, &plan, (iso_str){branch, n}, &to);
+    } while (proxy_plan_stream(worker->proxy, &plan, to.n));
     code = proxy_out_send(worker, &plan.target, &to);
     if (code < 0)
         return code == ISO_ESPACE ? 513 : 503;

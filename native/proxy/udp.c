@@ -1,7 +1,13 @@
 /* udp.c: the datagrams of one worker. One socket of each UDP listener, bound with SO_REUSEPORT, so the kernel spreads
  * peers over the workers; many datagrams in one system call each way. */
 #define _GNU_SOURCE
+#include <time.h> /* linux/errqueue.h needs it, and does not include it */
+
 #include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -11,6 +17,7 @@
 
 /* Datagrams lie at a distance that is no power of 2: else each would use the same few lines of the cache. */
 #define STRIDE (PROXY_MAX_MESSAGE + 1 + 64 * 5)
+#define QUOTED 1024 /* octets of a datagram that did not arrive: Via stands at its start */
 #define ROUNDS 8 /* full batches taken before timers and other sockets have their turn */
 
 typedef struct udp_socket {
@@ -44,6 +51,17 @@ prepare(proxy_udp *udp)
     }
 }
 
+/* Without it the kernel keeps to itself what it hears of datagrams that did not arrive (ip(7), IP_RECVERR). */
+static void
+ask_for_errors(int fd, int family)
+{
+    int one = 1;
+    if (family == 6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &one, sizeof one);
+    else
+        setsockopt(fd, IPPROTO_IP, IP_RECVERR, &one, sizeof one);
+}
+
 int
 proxy_udp_open(proxy_worker *worker, iso_error *err)
 {
@@ -65,6 +83,7 @@ proxy_udp_open(proxy_worker *worker, iso_error *err)
             snprintf(err->message, sizeof err->message, "udp:%s: %m", proxy->listeners[i].sent_by);
             return err->code = ISO_ECONFIG;
         }
+        ask_for_errors(fd, address->family);
     }
     return 0;
 }
@@ -103,17 +122,66 @@ proxy_udp_receive(proxy_worker *worker, int listener)
     }
 }
 
+/* ---- errors ---- */
+
+/* Whether it says that the target can not be reached, rather than that this once the way was too long or the datagram too
+ * big (RFC 3261 18.4). */
+static int
+unreachable(const struct sock_extended_err *error)
+{
+    switch (error->ee_origin) {
+    case SO_EE_ORIGIN_ICMP:
+        return (error->ee_type == ICMP_DEST_UNREACH && error->ee_code != ICMP_FRAG_NEEDED) ||
+               error->ee_type == ICMP_PARAMETERPROB;
+    case SO_EE_ORIGIN_ICMP6:
+        return error->ee_type == ICMP6_DST_UNREACH || error->ee_type == ICMP6_PARAM_PROB;
+    default:
+        return 0;
+    }
+}
+
+static int
+says_unreachable(struct msghdr *header)
+{
+    for (struct cmsghdr *row = CMSG_FIRSTHDR(header); row != NULL; row = CMSG_NXTHDR(header, row)) {
+        if ((row->cmsg_level == IPPROTO_IP && row->cmsg_type == IP_RECVERR) ||
+            (row->cmsg_level == IPPROTO_IPV6 && row->cmsg_type == IPV6_RECVERR))
+            return unreachable((const struct sock_extended_err *)CMSG_DATA(row));
+    }
+    return 0;
+}
+
+void
+proxy_udp_errors(proxy_worker *worker, int listener)
+{
+    char quoted[QUOTED];
+    _Alignas(struct cmsghdr) char control[256];
+    for (int i = 0; i < PROXY_BATCH; i++) {
+        struct iovec part = {quoted, sizeof quoted};
+        struct msghdr header = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+        ssize_t n = recvmsg(worker->udp->sockets[listener].fd, &header, MSG_ERRQUEUE | MSG_DONTWAIT);
+        if (n < 0)
+            return;
+        if (says_unreachable(&header))
+            proxy_receive_error(worker, quoted, (size_t)n);
+    }
+}
+
 /* ---- sending ---- */
 
-/* What the kernel can not take is lost, as on the way; a refusal for one address must not stop the others. */
+/* What the kernel can not take is lost, as on the way; a refusal for one address must not stop the others. The first
+ * failure may tell of a datagram sent before (IP_RECVERR), so each gets a second try. */
 static void
 flush(proxy_worker *worker, udp_socket *socket)
 {
-    int at = 0;
+    int at = 0, tried = -1;
     while (at < socket->count) {
         int n = sendmmsg(socket->fd, socket->headers + at, (unsigned)(socket->count - at), MSG_DONTWAIT);
-        if (n <= 0 && errno == EINTR)
+        if (n <= 0 && (errno == EINTR || (errno != EAGAIN && tried < at))) {
+            tried = errno == EINTR ? tried : at;
             continue;
+        }
         if (n <= 0)
             proxy_count(worker, dropped);
         at += n > 0 ? n : 1;

@@ -103,8 +103,8 @@ proxy_via_read(const char *data, iso_str value, proxy_via *via)
 {
     iso_str rest = skip_blanks(value), name, version;
     *via = (proxy_via){.start = (uint32_t)(rest.p - data)};
-    if (!take_token(&rest, '/', &name) || !take_token(&rest, '/', &version) || !proxy_same(name, PROXY_TEXT("SIP")) ||
-        !proxy_equal(version, PROXY_TEXT("2.0")))
+    /* Any version: a request of another one is answered 505, along its Via. */
+    if (!take_token(&rest, '/', &name) || !take_token(&rest, '/', &version) || !proxy_same(name, PROXY_TEXT("SIP")))
         return 0;
     size_t n = 0;
     while (n < rest.n && !proxy_is_blank(rest.p[n]))

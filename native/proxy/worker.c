@@ -113,6 +113,8 @@ handle(proxy_worker *worker, const struct epoll_event *event)
     uint64_t count;
     switch (event->data.u64 >> 32) {
     case PROXY_EVENT_UDP:
+        if (event->events & EPOLLERR)
+            proxy_udp_errors(worker, (int)number);
         proxy_udp_receive(worker, (int)number);
         break;
     case PROXY_EVENT_TCP:
