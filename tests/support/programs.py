@@ -68,9 +68,10 @@ class Programs:
 
 @contextlib.contextmanager
 def programs(program: str, *options: str) -> Iterator[Programs]:
+    large = ("--udp-limit", "0")  # results come by UDP, however many they are
     routes = ("--branch-route", "branch", "--failure-route", "failure", "--onreply-route", "reply")
     with (
-        running(program, "-w", "1", *routes, *options, handler=HANDLER) as proxy,
+        running(program, "-w", "1", *large, *routes, *options, handler=HANDLER) as proxy,
         Peer(to=proxy.addresses["udp", 4]) as caller,
         Peer() as callee,
     ):
