@@ -42,12 +42,18 @@ def command(program: str) -> list[str]:
 class Proxy:
     """One proxy process; its addresses by (protocol, family)."""
 
-    def __init__(self, program: str | list[str], *options: str, handler: Path = HANDLER) -> None:
+    def __init__(
+        self,
+        program: str | list[str],
+        *options: str,
+        handler: Path = HANDLER,
+        env: dict[str, str] | None = None,
+    ) -> None:
         words = command(program) if isinstance(program, str) else program
         listen = [part for address in LISTEN for part in ("--listen", address)]
         self.process = subprocess.Popen(
             [*words, *listen, *options, str(handler)],
-            env=environment({"PYTHONUNBUFFERED": "1"}),
+            env=environment({"PYTHONUNBUFFERED": "1", **(env or {})}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
