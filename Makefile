@@ -1,6 +1,6 @@
 # Two commands do everything: make demo, make test. PYTHON=/path/to/python3 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test build native-test isoproxy lint types check-house asan tsan floor faults handoff deadline process perf perf-smoke fuzz docs format wheel clean
+.PHONY: help demo test build native-test isoproxy lint types check-house asan tsan floor faults handoff deadline process perf perf-proxy perf-smoke fuzz docs format wheel clean
 
 PYTEST_ARGS ?=
 SOURCES = $(wildcard native/*/*.[ch] perf/*/*.[ch] examples/*.c)
@@ -65,6 +65,9 @@ handoff: ## the queue channel against a bare hand-off and a bare ring, interleav
 
 process: ## process ranks against a pipe to a process
 	@venv=$$(tools/setup) && PATH="$$venv/bin:$$PATH" python -m perf process
+
+perf-proxy: ## the proxy under load against Kamailio and a bare responder, in turn
+	@venv=$$(tools/setup) && PATH="$$venv/bin:$$PATH" python -m perf proxy
 
 deadline: ## what a deadline costs a call, and how late it ends one
 	@venv=$$(tools/setup) && PATH="$$venv/bin:$$PATH" python -m perf deadline

@@ -84,6 +84,15 @@ def process(quick: bool, check: bool, samples_path: Path | None) -> None:
     measure_and_report(run, report, quick, check, samples_path)
 
 
+@main.command()
+@options
+def proxy(quick: bool, check: bool, samples_path: Path | None) -> None:
+    """Compares the proxy with Kamailio and a bare responder under the same load."""
+    from perf.proxy import report, run
+
+    measure_and_report(run, report, quick, check, samples_path)
+
+
 for command in COMMANDS:
     main.add_command(command)
 

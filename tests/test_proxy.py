@@ -252,6 +252,19 @@ def test_term_with_a_stuck_handler(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("level", ["-3", "-1"])
+def test_log_level(program: str, level: str) -> None:
+    """One option for engine and proxy: -1 shows what a handler raised, -3 is silent."""
+    proxy = Proxy(program, "-w", "1", "--log-level", level)
+    with agent(proxy) as caller:
+        caller.send(caller.request("OPTIONS", "X-Mode: raise"))
+        assert caller.receive().code == 500
+    code, err = proxy.stop()
+    assert code == 0, err
+    assert ("Traceback" in err) == (level == "-1")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_no_descriptor_left(program: str) -> None:
     """Peers beyond the limit are sent away; those that are there, and UDP, are served."""
     limited = ["prlimit", "--nofile=64", *command(program)]

@@ -101,7 +101,7 @@ read_options(options *given, int argc, char **argv)
         given->engine.ranks = given->proxy.workers;
     given->engine.function_count = isoproxy_functions(&given->engine.functions);
     given->engine.channel = ISO_CHANNEL_INLINE;
-    given->proxy.log_level = given->engine.log_level;
+    given->engine.log_level = given->proxy.log_level;
     return 0;
 }
 

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -71,25 +71,30 @@ class Way(NamedTuple):
 class Agent:
     """One sipp process that runs a scenario a number of times."""
 
-    def __init__(self, scenario: str, way: Way, folder: Path, calls: int, *options: str) -> None:
+    def __init__(
+        self,
+        scenario: str,
+        way: Way,
+        folder: Path,
+        calls: int,
+        *options: str,
+        trace: bool = True,
+        limit: float = LIMIT,
+    ) -> None:
         self.name = scenario
         self.calls = calls
+        self.limit = limit
         self.port = way.free_port()
         self.uri = f"sip:callee@{way.host}:{self.port};transport={way.protocol}"
         self._stem = folder / f"{scenario}-{self.port}"
+        mode = "u1" if way.protocol == "udp" else "t1"
         words = [tool("sipp", "sip-tester"), "-sf", str(SCENARIOS / f"{scenario}.xml")]
-        words += [
-            "-i",
-            way.host,
-            "-p",
-            str(self.port),
-            "-t",
-            "u1" if way.protocol == "udp" else "t1",
-        ]
-        words += ["-m", str(calls), "-nostdin", "-timeout", f"{LIMIT:.0f}s", "-timeout_error"]
+        words += ["-i", way.host, "-p", str(self.port), "-t", mode, "-m", str(calls), "-nostdin"]
+        words += ["-timeout", f"{limit:.0f}s", "-timeout_error"]
         words += ["-trace_err", "-error_file", str(self._stem.with_suffix(".errors"))]
-        words += ["-trace_msg", "-message_file", str(self._stem.with_suffix(".messages"))]
         words += ["-trace_stat", "-stf", str(self._stem.with_suffix(".csv"))]
+        if trace:
+            words += ["-trace_msg", "-message_file", str(self._stem.with_suffix(".messages"))]
         self.process = subprocess.Popen(
             [*words, *options],
             cwd=folder,
@@ -108,7 +113,7 @@ class Agent:
     def result(self) -> str:
         """Waits for the end. What sipp says went wrong, "" if nothing did."""
         try:
-            _, err = self.process.communicate(timeout=LIMIT)
+            _, err = self.process.communicate(timeout=self.limit)
         except subprocess.TimeoutExpired:
             self.process.kill()
             _, err = self.process.communicate()
@@ -136,12 +141,14 @@ class Agent:
 
 
 @contextlib.contextmanager
-def answering(scenarios: list[str], way: Way, folder: Path, calls: int) -> Iterator[list[Agent]]:
+def answering(
+    scenarios: list[str], way: Way, folder: Path, calls: int, **more: Any
+) -> Iterator[list[Agent]]:
     """The callees of a scenario, once they listen."""
     agents: list[Agent] = []
     try:
         for scenario in scenarios:
-            agents.append(Agent(scenario, way, folder, calls))
+            agents.append(Agent(scenario, way, folder, calls, **more))
             agents[-1].wait_until_bound(way)
         yield agents
     finally:

@@ -1,0 +1,1 @@
+"""The proxy against Kamailio, on the same machine in the same run."""

@@ -1,0 +1,251 @@
+/* load.c: a caller that sends OPTIONS to 127.0.0.1, as fast as answers come or at a rate, and notes how long each took.
+ *
+ * usage: load call LOCAL_PORT PORT WINDOW RATE SECONDS WARM_SECONDS    RATE 0: WINDOW requests are always open
+ *        load answer PORT
+ * prints: requests answered per second, answered, lost, p50, p90, p99, p99.9 and the longest in us. */
+#include "load.h"
+
+#include <errno.h>
+#include <poll.h>
+
+enum { MOST_OPEN = 65536, STEPS = 64, BUCKETS = 64 * STEPS, DIGITS = 8, MARKS = 8 };
+#define LOST_NS 1000000000u /* no answer in a second: counted as lost */
+#define MARK "z9hG4bKq-"
+/* How long it sleeps between sends at a rate. It must not keep its core busy: in real time that would be stopped for 50 ms
+ * of each second (sched(7), sched_rt_runtime_us). */
+#define SLEEP_NS 100000
+
+typedef struct slot {
+    uint64_t sent; /* 0: free */
+    uint32_t number;
+} slot;
+
+typedef struct load {
+    int fd, window, spare_count;
+    double rate;
+    uint64_t began, warm, end, next, looked;
+    uint64_t answered, lost, measured, longest;
+    uint32_t number;
+    char text[ROOM];
+    size_t length, slot_marks[MARKS], number_marks[MARKS];
+    int slot_count, number_count;
+    slot slots[MOST_OPEN];
+    uint32_t spare[MOST_OPEN];
+    uint64_t histogram[BUCKETS];
+    batch *in, *out;
+} load;
+
+/* ---- latency: log-linear, 64 steps an octave ---- */
+
+static size_t
+bucket_of(uint64_t ns)
+{
+    ns >>= 4;
+    if (ns < STEPS)
+        return ns;
+    unsigned octave = 63 - (unsigned)__builtin_clzll(ns);
+    return (size_t)(octave - 5) * STEPS + ((ns >> (octave - 6)) & (STEPS - 1));
+}
+
+static double
+us_of(size_t bucket)
+{
+    if (bucket < STEPS)
+        return (double)(bucket << 4) / 1000;
+    unsigned octave = (unsigned)(bucket / STEPS) + 5;
+    return (double)(((uint64_t)(STEPS | bucket % STEPS) << (octave - 6)) << 4) / 1000;
+}
+
+static double
+quantile(const load *self, double p)
+{
+    uint64_t wanted = (uint64_t)((double)self->measured * p), seen = 0;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        seen += self->histogram[i];
+        if (seen > wanted)
+            return us_of(i);
+    }
+    return 0;
+}
+
+/* ---- the request ---- */
+
+static int
+find_marks(const load *self, const char *mark, size_t *marks)
+{
+    int count = 0;
+    for (const char *at = self->text; (at = strstr(at, mark)) != NULL && count < MARKS; at += DIGITS)
+        marks[count++] = (size_t)(at - self->text);
+    return count;
+}
+
+static void
+make_request(load *self, int own_port, int port)
+{
+    int n = snprintf(self->text, ROOM,
+                     "OPTIONS sip:alice@127.0.0.1:%d SIP/2.0\r\n"
+                     "Via: SIP/2.0/UDP 127.0.0.1:%d;branch=" MARK "SSSSSSSS-QQQQQQQQ;rport\r\n"
+                     "Max-Forwards: 70\r\n"
+                     "From: \"Load\" <sip:load@127.0.0.1:%d>;tag=SSSSSSSSQQQQQQQQ\r\n"
+                     "To: <sip:alice@127.0.0.1:%d>\r\n"
+                     "Call-ID: SSSSSSSS-QQQQQQQQ@127.0.0.1\r\n"
+                     "CSeq: 1 OPTIONS\r\n"
+                     "Contact: <sip:load@127.0.0.1:%d>\r\n"
+                     "User-Agent: isoexec-load\r\n"
+                     "Accept: application/sdp\r\n"
+                     "Content-Length: 0\r\n\r\n",
+                     port, own_port, own_port, port, own_port);
+    self->length = (size_t)n;
+    self->slot_count = find_marks(self, "SSSSSSSS", self->slot_marks);
+    self->number_count = find_marks(self, "QQQQQQQQ", self->number_marks);
+    for (int i = 0; i < BATCH; i++) {
+        memcpy(self->out->rooms[i], self->text, self->length);
+        self->out->parts[i].iov_len = self->length;
+    }
+}
+
+static void
+put_number(char *to, uint32_t number)
+{
+    for (int i = DIGITS - 1; i >= 0; i--, number >>= 4)
+        to[i] = "0123456789abcdef"[number & 15];
+}
+
+static int
+get_number(const char *text, uint32_t *number_out)
+{
+    char digits[DIGITS + 1] = {0}, *end;
+    memcpy(digits, text, DIGITS);
+    *number_out = (uint32_t)strtoul(digits, &end, 16);
+    return end == digits + DIGITS;
+}
+
+static void
+write_request(load *self, int i, uint64_t now)
+{
+    uint32_t at = self->spare[--self->spare_count], number = ++self->number;
+    char *text = self->out->rooms[i];
+    for (int k = 0; k < self->slot_count; k++)
+        put_number(text + self->slot_marks[k], at);
+    for (int k = 0; k < self->number_count; k++)
+        put_number(text + self->number_marks[k], number);
+    self->slots[at] = (slot){now, number};
+}
+
+/* ---- the loop ---- */
+
+static void
+send_due(load *self, uint64_t now)
+{
+    int count = 0;
+    while (count < BATCH && self->spare_count > 0 && now < self->end && (self->rate == 0 || self->next <= now)) {
+        write_request(self, count++, now);
+        if (self->rate > 0)
+            self->next = self->began + (uint64_t)((double)self->number * 1e9 / self->rate);
+    }
+    for (int at = 0; at < count;) {
+        int sent = sendmmsg(self->fd, self->out->headers + at, (unsigned)(count - at), 0);
+        at += sent > 0 ? sent : 0;
+        if (sent < 0 && errno != EINTR && errno != ECONNREFUSED) {
+            perror("sendmmsg");
+            exit(2);
+        }
+    }
+}
+
+static void
+take_answer(load *self, const char *text, size_t n, uint64_t now)
+{
+    uint32_t at, number;
+    const char *mark = memmem(text, n, MARK, sizeof MARK - 1);
+    if (n < 12 || memcmp(text, "SIP/2.0 2", 9) != 0 || mark == NULL || mark + 26 > text + n)
+        return; /* provisional, or no good answer: lost in the end */
+    if (!get_number(mark + 9, &at) || !get_number(mark + 18, &number) || at >= (uint32_t)self->window)
+        return;
+    slot *slot = &self->slots[at];
+    if (slot->sent == 0 || slot->number != number)
+        return;
+    self->answered++;
+    if (slot->sent >= self->warm && now < self->end) {
+        uint64_t took = now - slot->sent;
+        self->histogram[bucket_of(took)]++;
+        self->measured++;
+        self->longest = took > self->longest ? took : self->longest;
+    }
+    slot->sent = 0;
+    self->spare[self->spare_count++] = at;
+}
+
+static void
+take_answers(load *self)
+{
+    int n = recvmmsg(self->fd, self->in->headers, BATCH, MSG_DONTWAIT, NULL);
+    uint64_t now = now_ns();
+    if (n <= 0) {
+        struct pollfd ready = {.fd = self->fd, .events = POLLIN};
+        struct timespec wait = {0, self->rate > 0 ? SLEEP_NS : 1000000};
+        ppoll(&ready, 1, &wait, NULL);
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        take_answer(self, self->in->rooms[i], self->in->headers[i].msg_len, now);
+}
+
+static void
+give_up_lost(load *self, uint64_t now)
+{
+    if (now < self->looked + LOST_NS / 50)
+        return;
+    self->looked = now;
+    for (int i = 0; i < self->window; i++) {
+        if (self->slots[i].sent != 0 && now > self->slots[i].sent + LOST_NS) {
+            self->slots[i].sent = 0;
+            self->spare[self->spare_count++] = (uint32_t)i;
+            self->lost++;
+        }
+    }
+}
+
+static int
+call_all(char **argv)
+{
+    load *self = calloc(1, sizeof *self);
+    int own_port = atoi(argv[0]), port = atoi(argv[1]);
+    struct sockaddr_in peer = local(port);
+    self->window = atoi(argv[2]) < MOST_OPEN ? atoi(argv[2]) : MOST_OPEN;
+    self->rate = atof(argv[3]);
+    self->fd = open_socket(own_port);
+    self->in = new_batch(0);
+    self->out = new_batch(0);
+    if (connect(self->fd, (struct sockaddr *)&peer, sizeof peer) < 0)
+        return 2;
+    make_request(self, own_port, port);
+    for (int i = 0; i < self->window; i++)
+        self->spare[self->spare_count++] = (uint32_t)i;
+    self->began = self->next = now_ns();
+    self->warm = self->began + (uint64_t)(atof(argv[5]) * 1e9);
+    self->end = self->warm + (uint64_t)(atof(argv[4]) * 1e9);
+    for (uint64_t now = self->began; now < self->end || (self->spare_count < self->window && now < self->end + LOST_NS);
+         now = now_ns()) {
+        send_due(self, now);
+        take_answers(self);
+        give_up_lost(self, now);
+    }
+    self->lost += (uint64_t)(self->window - self->spare_count);
+    double seconds = (double)(self->end - self->warm) / 1e9;
+    printf("%.1f %llu %llu %.1f %.1f %.1f %.1f %.1f\n", (double)self->measured / seconds,
+           (unsigned long long)self->answered, (unsigned long long)self->lost, quantile(self, 0.5), quantile(self, 0.9),
+           quantile(self, 0.99), quantile(self, 0.999), (double)self->longest / 1000);
+    return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc == 8 && strcmp(argv[1], "call") == 0)
+        return call_all(argv + 2);
+    if (argc == 3 && strcmp(argv[1], "answer") == 0)
+        return answer_all(atoi(argv[2]));
+    fputs("usage: load call LOCAL_PORT PORT WINDOW RATE SECONDS WARM_SECONDS | load answer PORT\n", stderr);
+    return 2;
+}
