@@ -118,13 +118,14 @@ class Handler:
 
         self.spinning = True
         thread = threading.Thread(target=busy)
-        thread.start()
         try:
+            thread.start()  # on a busy machine the deadline may come here
             while True:
                 pass
         finally:
             self.spinning = False
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
 
     def spins_nested(self, msg):
         return msg.call_function("again", "spins")
