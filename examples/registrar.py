@@ -32,6 +32,11 @@ def split_contact(value):
     return uri.strip(), {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
+def literal(text):
+    """For a host function: what comes from the network names no pseudo-variables."""
+    return text.replace("$", "$$")
+
+
 def seconds(text, default):
     return int(text) if text is not None and text.isdigit() else default
 
@@ -81,7 +86,7 @@ class Registrar:
             msg.call_function("send_reply", 404, "Not Found")
             return 0
         for uri, _ in found[1:]:
-            msg.call_function("append_branch", uri)
+            msg.call_function("append_branch", literal(uri))
         msg.rewrite_ruri(found[0][0])
         msg.call_function("record_route")
         msg.call_function("t_relay")
@@ -105,7 +110,8 @@ class Registrar:
             raise
         for uri, expires in self.contacts(aor):
             left = max(0, round(expires - time.time()))
-            msg.call_function("append_to_reply", f"Contact: <{uri}>;expires={left}")
+            row = f"Contact: <{uri}>;expires={left}"
+            msg.call_function("append_to_reply", literal(row))
         msg.call_function("send_reply", 200, "OK")
 
     def remove_all(self, msg, aor):

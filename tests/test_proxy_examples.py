@@ -151,6 +151,18 @@ def test_register_refresh_and_remove(registrar: Proxy) -> None:
         assert phone.register("Contact: *", "Expires: 0").all("Contact") == []
 
 
+def test_contacts_are_no_formats(registrar: Proxy) -> None:
+    """A '$' of the network is none of the proxy's variables."""
+    with caller_of(registrar) as peer, Peer() as one:
+        contact = f"<sip:$ci$nothing@{one.sent_by};transport=udp>"
+        (row,) = Phone(peer).register(f"Contact: {contact}").all("Contact")
+        assert row.startswith(contact)
+        Phone(peer).register(f"Contact: <{one.uri}>", cseq=2)
+        peer.send(peer.request("MESSAGE", uri="sip:bob@example.org"))
+        starts = {one.receive().start, one.receive().start}
+        assert f"MESSAGE {contact[1:-1]} SIP/2.0" in starts
+
+
 @pytest.mark.parametrize(
     ("rows", "code"),
     [
