@@ -17,9 +17,8 @@ from perf.floor.run import Results
 from perf.rivals import RIVALS
 from perf.rivals.rival import Rival
 from perf.suite import measure, results, work
-from perf.suite.report import wins_of_rivals
 from perf.suite.results import Run
-from perf.suite.text import quantity
+from perf.suite.text import quantity, wins_of_rivals
 
 OWN = "isoexec"
 

@@ -243,8 +243,7 @@ static void
 put_vias(proxy_writer *to, const proxy_view *request)
 {
     proxy_patches patches;
-    patches.count = 0;
-    patches.used = 0;
+    proxy_patches_start(&patches);
     proxy_patch_received(&patches, request);
     uint32_t cursor = 0;
     iso_str value;

@@ -23,6 +23,14 @@ typedef struct proxy_patches {
     char text[1024]; /* for texts that are made on the way: proxy_patches_writer */
 } proxy_patches;
 
+/* An empty list: its texts need no clearing. */
+static inline void
+proxy_patches_start(proxy_patches *patches)
+{
+    patches->count = 0;
+    patches->used = 0;
+}
+
 /* At the same offset, patches apply in the order they were added. More than PROXY_PATCHES are ISO_ESPACE. */
 int proxy_patch_add(proxy_patches *patches, uint32_t at, uint32_t cut, iso_str text);
 /* Room inside `patches` for a text of at most `size`; ends with proxy_patches_end, which returns it. */

@@ -181,8 +181,7 @@ void
 proxy_write_prepared(const proxy_plan *plan, proxy_writer *to)
 {
     proxy_patches patches;
-    patches.count = 0;
-    patches.used = 0;
+    proxy_patches_start(&patches);
     patch_others(&patches, plan);
     proxy_patches_apply(&patches, plan->view, to);
 }
@@ -191,8 +190,7 @@ void
 proxy_write_request(proxy_worker *worker, const proxy_plan *plan, iso_str branch, proxy_writer *to)
 {
     proxy_patches patches;
-    patches.count = 0;
-    patches.used = 0;
+    proxy_patches_start(&patches);
     patch_own_rows(&patches, worker->proxy, plan, branch);
     if (!plan->prepared)
         patch_others(&patches, plan);

@@ -109,8 +109,7 @@ static void
 pass(proxy_transaction *transaction, const proxy_view *reply, iso_str rows)
 {
     proxy_patches patches;
-    patches.count = 0;
-    patches.used = 0;
+    proxy_patches_start(&patches);
     proxy_patch_pop_via(&patches, reply);
     if (rows.n > 0)
         proxy_patch_add(&patches, proxy_row_start(reply, -1), 0, rows);

@@ -76,8 +76,7 @@ proxy_forward_reply(proxy_worker *worker, const proxy_view *reply, const proxy_b
         return;
     }
     proxy_patches patches;
-    patches.count = 0;
-    patches.used = 0;
+    proxy_patches_start(&patches);
     proxy_patch_pop_via(&patches, view);
     proxy_writer to = proxy_out_begin(worker);
     proxy_patches_apply(&patches, view, &to);

@@ -6,8 +6,8 @@ from pathlib import Path
 from perf.floor.report import head, noise
 from perf.suite import plots
 from perf.suite.measure import Case
-from perf.suite.results import Run, advantage, best_rival, figures
-from perf.suite.text import quantity, rows
+from perf.suite.results import Run, figures
+from perf.suite.text import rows, wins_of_rivals
 
 STYLE = """
 body { font: 15px/1.5 sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -23,27 +23,6 @@ METHOD = (
     "Medians of samples that were taken in turn, with the tenth and ninetieth percentile. Trust the"
     " ratios, not the times. Every answer was checked."
 )
-
-
-def wins_of_rivals(run: Run, cases: dict[str, Case]) -> list[str]:
-    """Where the best rival beats the best of isoexec, with the figures."""
-    found = []
-    for name, samples in run.cases.items():
-        case = cases[name]
-        for series, sides in figures(samples).items():
-            own = [side for side in sides if side.startswith("isoexec")]
-            rival = best_rival(case, sides)
-            if rival is None or rival == "floor" or not own:
-                continue
-            choose = min if case.better == "less" else max
-            best = choose(own, key=lambda side: sides[side].median)
-            times = advantage(case, sides[best].median, sides[rival].median)
-            if times < 1:
-                found.append(
-                    f"{case.title}, {series}: {rival} {quantity(sides[rival].median, case.unit)},"
-                    f" {best} {quantity(sides[best].median, case.unit)}"
-                )
-    return found
 
 
 def _table(case: Case, series: str, run: Run) -> str:

@@ -33,6 +33,27 @@ def rows(case: Case, sides: dict[str, Spread]) -> list[tuple[str, ...]]:
     return lines
 
 
+def wins_of_rivals(run: Run, cases: dict[str, Case]) -> list[str]:
+    """Where the best rival beats the best of isoexec, with the figures."""
+    found = []
+    for name, samples in run.cases.items():
+        case = cases[name]
+        for series, sides in figures(samples).items():
+            own = [side for side in sides if side.startswith("isoexec")]
+            rival = best_rival(case, sides)
+            if rival is None or rival == "floor" or not own:
+                continue
+            choose = min if case.better == "less" else max
+            best = choose(own, key=lambda side: sides[side].median)
+            times = advantage(case, sides[best].median, sides[rival].median)
+            if times < 1:
+                found.append(
+                    f"{case.title}, {series}: {rival} {quantity(sides[rival].median, case.unit)},"
+                    f" {best} {quantity(sides[best].median, case.unit)}"
+                )
+    return found
+
+
 def render(run: Run, cases: dict[str, Case]) -> str:
     lines = [head(run.results)]
     for name, samples in run.cases.items():
