@@ -187,13 +187,15 @@ start(iso_rank *rank, iso_error *err)
         failed = iso__interpreter_new(rank, err);
     if (failed)
         return failed;
+    bool alone = iso__start_begin(rank);
     iso__rank_attach(rank);
     failed = start_inside(rank, err);
-    if (!failed) {
-        iso__rank_detach(rank);
-        return 0;
+    iso__rank_detach(rank);
+    iso__start_end(alone);
+    if (failed) {
+        iso__rank_attach(rank);
+        iso__rank_end_attached(rank);
     }
-    iso__rank_end_attached(rank);
     return failed;
 }
 

@@ -30,6 +30,34 @@ main_state_new(iso_rank *rank, iso_error *err)
     return 0;
 }
 
+static pthread_once_t hooks_once = PTHREAD_ONCE_INIT;
+static bool allocators_are_hooked;
+
+/* Before the first interpreter is made, while nobody swaps them. */
+static void
+look_for_hooks(void)
+{
+    PyMemAllocatorEx raw;
+    PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &raw);
+    allocators_are_hooked = raw.ctx != NULL; /* CPython's own has none */
+}
+
+bool
+iso__start_begin(const iso_rank *rank)
+{
+    bool alone = PY_VERSION_HEX < 0x030D0000 && allocators_are_hooked && !iso__rank_in_main(rank);
+    if (alone)
+        pthread_mutex_lock(&iso__creation_lock);
+    return alone;
+}
+
+void
+iso__start_end(bool alone)
+{
+    if (alone)
+        pthread_mutex_unlock(&iso__creation_lock);
+}
+
 int
 iso__interpreter_new(iso_rank *rank, iso_error *err)
 {
@@ -46,6 +74,7 @@ iso__interpreter_new(iso_rank *rank, iso_error *err)
         .check_multi_interp_extensions = 1,
         .gil = PyInterpreterConfig_OWN_GIL,
     };
+    pthread_once(&hooks_once, look_for_hooks);
     pthread_mutex_lock(&iso__creation_lock);
     PyThreadState *main_state = iso__main_enter();
     if (main_state == NULL) {

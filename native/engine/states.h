@@ -100,5 +100,10 @@ void iso__main_of_rank_drop(iso_rank *rank);
 int iso__interpreter_new(iso_rank *rank, iso_error *err);
 /* Ends what new made: attached on entry (its threads are joined by then), nothing attached on return. */
 void iso__interpreter_end(iso_rank *rank);
+/* Around the start of a rank in its new interpreter. 3.12 swaps the raw allocator of the whole process while an interpreter
+ * is made or ended (_PyMem_SetDefaultAllocator): with hooks over it (-X dev, PYTHONMALLOC=debug), what a rank that
+ * imports meanwhile allocates is freed by the wrong one. There the ranks start one after the other. */
+bool iso__start_begin(const iso_rank *rank);
+void iso__start_end(bool alone);
 
 #endif
