@@ -98,7 +98,8 @@ class InterpreterPool(Rival):
     def __init__(self, ranks: int = 1) -> None:
         super().__init__(ranks)
         futures: Any = importlib.import_module("concurrent.futures")
-        self._pool = futures.InterpreterPoolExecutor(ranks)
+        find = f"import sys; sys.path.append({str(CHECKOUT)!r})"
+        self._pool = futures.InterpreterPoolExecutor(ranks, initializer=exec, initargs=(find,))
 
     @classmethod
     def available(cls) -> bool:
