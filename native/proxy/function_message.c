@@ -83,44 +83,38 @@ flags_of(proxy_context *context)
     return context->transaction != NULL ? &context->transaction->flags : &context->flags;
 }
 
-/* 0 with the bit of the flag, or ISO_EFUNCTION. */
+enum flag_use { FLAG_SET, FLAG_RESET, FLAG_LOOK };
+
 static int
-flag_bit(proxy_context *context, const proxy_arguments *given, uint32_t *bit_out)
+use_flag(proxy_context *context, const proxy_arguments *given, enum flag_use use)
 {
     int number = flag_number(context->worker, given);
     if (number < 0)
         return proxy_fail(given, "a flag has a name of 1 to 31 octets, and there are at most 32 names");
-    *bit_out = UINT32_C(1) << number;
-    return 0;
+    uint32_t bit = UINT32_C(1) << number, *flags = flags_of(context);
+    if (use == FLAG_SET)
+        *flags |= bit;
+    else if (use == FLAG_RESET)
+        *flags &= ~bit;
+    return use != FLAG_LOOK || (*flags & bit) != 0 ? 1 : -1;
 }
 
 int
 proxy_fn_setflag(proxy_context *context, const proxy_arguments *given)
 {
-    uint32_t bit;
-    if (flag_bit(context, given, &bit) < 0)
-        return ISO_EFUNCTION;
-    *flags_of(context) |= bit;
-    return 1;
+    return use_flag(context, given, FLAG_SET);
 }
 
 int
 proxy_fn_resetflag(proxy_context *context, const proxy_arguments *given)
 {
-    uint32_t bit;
-    if (flag_bit(context, given, &bit) < 0)
-        return ISO_EFUNCTION;
-    *flags_of(context) &= ~bit;
-    return 1;
+    return use_flag(context, given, FLAG_RESET);
 }
 
 int
 proxy_fn_isflagset(proxy_context *context, const proxy_arguments *given)
 {
-    uint32_t bit;
-    if (flag_bit(context, given, &bit) < 0)
-        return ISO_EFUNCTION;
-    return (*flags_of(context) & bit) != 0 ? 1 : -1;
+    return use_flag(context, given, FLAG_LOOK);
 }
 
 /* ---- rows ---- */

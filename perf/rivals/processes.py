@@ -1,11 +1,11 @@
 """Processes of multiprocessing."""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from perf.rivals.rival import Call, Rival
 from perf.suite import servers, work
@@ -13,43 +13,63 @@ from perf.suite import servers, work
 SPAWN = multiprocessing.get_context("spawn")  # fork of a process with threads is no comparison
 
 
-class Pipe(Rival):
-    name, what, crosses = "mp_pipe", "a multiprocessing.Pipe to a process", "process"
+class OneEnd(Rival):
+    """A process a rank, each at the far end of a connection that is closed to end it."""
+
+    crosses = "process"
+    serve: ClassVar[Callable[..., None]]
 
     def __init__(self, ranks: int = 1) -> None:
         super().__init__(ranks)
-        self._pipes: list[Connection] = []
+        self._ends: list[Any] = []
         self._processes: list[Any] = []
         for _ in range(ranks):
-            near, far = SPAWN.Pipe()
-            process = SPAWN.Process(target=servers.serve_pipe, args=(far,))
+            near, far = self.connect()
+            process = SPAWN.Process(target=type(self).serve, args=(far,))
             process.start()
-            self._pipes.append(near)
+            far.close()
+            self._ends.append(near)
             self._processes.append(process)
 
-    def _over(self, pipe: Connection) -> Call:
-        def call(method: str, message: bytes) -> int:
-            pipe.send((method, message))
-            answer: int = pipe.recv()
-            return answer
+    @staticmethod
+    def connect() -> tuple[Any, Any]:
+        raise NotImplementedError
 
-        return call
+    @staticmethod
+    def over(end: Any, method: str, message: bytes) -> int:
+        """A call by this connection."""
+        raise NotImplementedError
 
     def call(self, method: str, message: bytes) -> int:
-        return self._over(self._pipes[0])(method, message)
+        return self.over(self._ends[0], method, message)
 
     @contextmanager
     def caller(self, number: int) -> Iterator[Call]:
-        yield self._over(self._pipes[number - 1])
+        yield partial(self.over, self._ends[number - 1])
 
     def pids(self) -> list[int]:
         return [process.pid for process in self._processes]
 
     def close(self) -> None:
-        for pipe in self._pipes:
-            pipe.send(None)
+        for end in self._ends:
+            end.close()
         for process in self._processes:
             process.join()
+
+
+class Pipe(OneEnd):
+    name, what = "mp_pipe", "a multiprocessing.Pipe to a process"
+    serve = servers.serve_pipe
+
+    @staticmethod
+    def connect() -> tuple[Any, Any]:
+        return SPAWN.Pipe()
+
+    @staticmethod
+    def over(end: Any, method: str, message: bytes) -> int:
+        end.send((method, message))
+        answer: int = end.recv()
+        return answer
 
 
 class Queue(Rival):

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -13,8 +14,9 @@ ANSWER = struct.Struct("<q")
 
 
 def serve_pipe(pipe: Connection) -> None:
-    while (item := pipe.recv()) is not None:
-        pipe.send(work.do(*item))
+    with suppress(EOFError):  # the near end is closed
+        while True:
+            pipe.send(work.do(*pipe.recv()))
 
 
 def serve_queue(calls: Any, answers: Any) -> None:
