@@ -69,6 +69,7 @@ def time_series(rival: Rival, method: str, count: int) -> float:
 
 def count_for(rival: Rival, method: str, seconds: float) -> int:
     """How many calls take about so long; this warms the rival too."""
+    time_series(rival, method, 1)  # the first opens ranks, and says nothing
     count = 1
     while (spent := time_series(rival, method, count) * count / 1e9) < seconds / 8 and count < 1e6:
         count *= 4
