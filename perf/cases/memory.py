@@ -1,10 +1,6 @@
 """What one more rank costs in memory: proportional set size of the program and its processes."""
 
-import subprocess
-import sys
-
-from perf.paths import CHECKOUT
-from perf.suite.measure import Case, Plan, Samples
+from perf.suite.measure import Case, Plan, Samples, figure_of
 
 LOADS = ("bare", "imports", "table")
 RANKS = 8
@@ -18,18 +14,9 @@ def run(plan: Plan) -> Samples:
                 continue
             for load in LOADS:
                 plan.progress(f"{load} in {kind}")
-                program = [
-                    sys.executable,
-                    "-m",
-                    "perf.suite.memory_program",
-                    kind,
-                    load,
-                    str(RANKS),
-                ]
-                done = subprocess.run(
-                    program, cwd=CHECKOUT, capture_output=True, check=True, text=True, timeout=120
-                )
-                samples.setdefault(load, {}).setdefault(kind, []).append(float(done.stdout))
+                many, one = (figure_of("memory_program", kind, load, ranks) for ranks in (RANKS, 1))
+                figures = samples.setdefault(load, {}).setdefault(kind, [])
+                figures.append((many - one) / (RANKS - 1))
     return samples
 
 

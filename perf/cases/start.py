@@ -1,10 +1,6 @@
 """From nothing to the first answers: each start in a program of its own."""
 
-import subprocess
-import sys
-
-from perf.paths import CHECKOUT
-from perf.suite.measure import Case, Plan, Samples
+from perf.suite.measure import Case, Plan, Samples, figure_of
 
 RANKS = (1, 8)
 
@@ -16,12 +12,10 @@ def run(plan: Plan) -> Samples:
         for rival in plan.rivals("interpreter", "process"):
             for ranks in RANKS[:1] if rival.single else RANKS:
                 plan.progress(f"{ranks} of {rival.name}")
-                program = [sys.executable, "-m", "perf.suite.start_program", rival.name, str(ranks)]
-                done = subprocess.run(
-                    program, cwd=CHECKOUT, capture_output=True, check=True, text=True, timeout=120
-                )
                 series = samples.setdefault(f"first calls of {ranks}", {})
-                series.setdefault(rival.name, []).append(float(done.stdout))
+                series.setdefault(rival.name, []).append(
+                    figure_of("start_program", rival.name, ranks)
+                )
     return samples
 
 

@@ -11,6 +11,8 @@ from perf.paths import CHECKOUT
 from perf.rivals.rival import Call, Rival
 from perf.suite import work
 
+FIND = f"import sys; sys.path.append({str(CHECKOUT)!r})"  # for perf.suite.work
+
 
 def _interpreters() -> Any:
     """ImportError: before 3.14 it needs a package."""
@@ -31,7 +33,7 @@ class InterpreterCall(Rival):
         super().__init__(ranks)
         self._interpreters = [_interpreters().create() for _ in range(ranks)]
         for interpreter in self._interpreters:
-            interpreter.exec(f"import sys; sys.path.append({str(CHECKOUT)!r})")
+            interpreter.exec(FIND)
 
     @classmethod
     def available(cls) -> bool:
@@ -72,7 +74,7 @@ class InterpreterQueue(Rival):
         self._calls, self._answers = interpreters.create_queue(), interpreters.create_queue()
         self._interpreter = interpreters.create()
         self._interpreter.prepare_main(calls=self._calls, answers=self._answers)
-        self._interpreter.exec(f"import sys; sys.path.append({str(CHECKOUT)!r})")
+        self._interpreter.exec(FIND)
         self._thread = threading.Thread(target=self._interpreter.exec, args=(SERVE,))
         self._thread.start()
 
@@ -98,8 +100,7 @@ class InterpreterPool(Rival):
     def __init__(self, ranks: int = 1) -> None:
         super().__init__(ranks)
         futures: Any = importlib.import_module("concurrent.futures")
-        find = f"import sys; sys.path.append({str(CHECKOUT)!r})"
-        self._pool = futures.InterpreterPoolExecutor(ranks, initializer=exec, initargs=(find,))
+        self._pool = futures.InterpreterPoolExecutor(ranks, initializer=exec, initargs=(FIND,))
 
     @classmethod
     def available(cls) -> bool:

@@ -113,13 +113,11 @@ def compare_command(new: Path, old: Path, limit: float) -> None:
 def plot_command(results: Path, folder: Path) -> None:
     """Draws a run: one SVG a picture."""
     from perf.cases import CASES
-    from perf.suite.plots import pictures
+    from perf.suite import plots
     from perf.suite.results import load
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in pictures(load(results), CASES).items():
-        (folder / f"{name}.svg").write_text(text, encoding="utf-8")
-        click.echo(str(folder / f"{name}.svg"))
+    for path in plots.write(load(results), CASES, folder):
+        click.echo(str(path))
 
 
 @click.command("report")

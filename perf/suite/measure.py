@@ -1,11 +1,14 @@
 """How the cases measure: sides in turn, answers checked, samples kept."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from perf.paths import CHECKOUT
 from perf.rivals import RIVALS
 from perf.rivals.rival import Rival
 from perf.suite import work
@@ -65,6 +68,15 @@ def time_series(rival: Rival, method: str, count: int) -> float:
     elapsed = time.perf_counter_ns() - begin
     check(rival, method, total, count)
     return elapsed / count
+
+
+def figure_of(program: str, *arguments: object) -> float:
+    """What one of the programs of perf/suite prints, run afresh."""
+    words = [sys.executable, "-m", f"perf.suite.{program}", *map(str, arguments)]
+    done = subprocess.run(
+        words, cwd=CHECKOUT, capture_output=True, check=True, text=True, timeout=120
+    )
+    return float(done.stdout)
 
 
 def count_for(rival: Rival, method: str, seconds: float) -> int:

@@ -1,4 +1,4 @@
-"""Prints the memory that one more rank takes, in MiB: of `ranks` over that of one, by their number.
+"""Prints the memory of a program with so many ranks, in MiB.
 
 Arguments: kind (isoexec, isoexec_main, isoexec_process, fork, spawn), load (bare, imports, table),
 ranks. A forked worker shares what its parent loaded before; the table is made after the fork, as
@@ -82,17 +82,6 @@ def of_processes(method: str, load: str, ranks: int) -> float:
 
 def main() -> None:
     kind, load, ranks = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    if len(sys.argv) == 4:  # each count in a program of its own
-        many, one = (
-            float(
-                os.popen(
-                    f"{sys.executable} -m perf.suite.memory_program {kind} {load} {n} 1"
-                ).read()
-            )
-            for n in (ranks, 1)
-        )
-        print((many - one) / (ranks - 1))
-        return
     levels = {"isoexec": "own_gil", "isoexec_main": "main", "isoexec_process": "process"}
     run = of_isoexec if kind in levels else of_processes
     print(run(levels.get(kind, kind), load, ranks), flush=True)

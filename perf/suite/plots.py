@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -24,8 +25,7 @@ def _svg(figure: Any) -> str:
     out = StringIO()
     figure.savefig(out, format="svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
-    text = out.getvalue()
-    return text[text.index("<svg") :]
+    return out.getvalue()
 
 
 def _color(name: str) -> str:
@@ -147,29 +147,34 @@ def ladder(title: str, samples: dict[str, dict[str, list[float]]]) -> str:
     return _svg(figure)
 
 
+# Cases that one picture shows; of the others each series has one, with bars.
+DRAWN: dict[str, Callable[[Case, Any], str]] = {
+    "scaling": lambda case, taken: lines(case.title, case.unit, taken),
+    "ladder": lambda case, taken: ladder(case.title, taken),
+    "wake": lambda case, taken: distribution(case.title, taken["trickle"]),
+    "reload": lambda case, taken: distribution(
+        case.title, {series: sides["isoexec_queue"] for series, sides in taken.items()}
+    ),
+}
+
+
+def write(run: Run, cases: dict[str, Case], folder: Path) -> list[Path]:
+    """One file a picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in pictures(run, cases).items():
+        written.append(folder / f"{name}.svg")
+        written[-1].write_text(text, encoding="utf-8")
+    return written
+
+
 def pictures(run: Run, cases: dict[str, Case]) -> dict[str, str]:
     """Every picture of a run, by its file's name."""
     made: dict[str, str] = {}
-    drawn: dict[str, Callable[[str, Case, Any], None]] = {
-        "scaling": lambda name, case, taken: made.update(
-            {name: lines(case.title, case.unit, taken)}
-        ),
-        "ladder": lambda name, case, taken: made.update({name: ladder(case.title, taken)}),
-        "wake": lambda name, case, taken: made.update(
-            {name: distribution(case.title, taken["trickle"])}
-        ),
-        "reload": lambda name, case, taken: made.update(
-            {
-                name: distribution(
-                    case.title, {s: sides["isoexec_queue"] for s, sides in taken.items()}
-                )
-            }
-        ),
-    }
     for name, samples in run.cases.items():
         case = cases[name]
-        if name in drawn:
-            drawn[name](name, case, samples)
+        if name in DRAWN:
+            made[name] = DRAWN[name](case, samples)
             continue
         for series, sides in figures(samples).items():
             title = f"{case.title}: {series}"

@@ -1,4 +1,4 @@
-"""The report: one HTML page with the tables and the pictures in it, and the pictures as files."""
+"""The report: one HTML page with the tables, and the pictures, which are files beside it."""
 
 from html import escape
 from pathlib import Path
@@ -14,7 +14,7 @@ body { font: 15px/1.5 sans-serif; max-width: 62em; margin: 2em auto; padding: 0 
 table { border-collapse: collapse; margin: .5em 0 1.5em }
 td, th { padding: .15em .8em; text-align: right }
 th { border-bottom: 1px solid #999 } td:first-child, th:first-child { text-align: left }
-tr.own { color: #1f6f8b; font-weight: bold } svg { max-width: 100%; height: auto }
+tr.own { color: #1f6f8b; font-weight: bold } img { max-width: 100%; height: auto }
 p.note { color: #a33 }
 """
 
@@ -35,7 +35,7 @@ def _table(case: Case, series: str, run: Run) -> str:
     return text + "</table>"
 
 
-def page(run: Run, cases: dict[str, Case], pictures: dict[str, str]) -> str:
+def page(run: Run, cases: dict[str, Case], pictures: list[str]) -> str:
     wins = wins_of_rivals(run, cases)
     parts = [
         "<!doctype html><meta charset=utf-8><title>isoexec: measurements</title>",
@@ -52,16 +52,12 @@ def page(run: Run, cases: dict[str, Case], pictures: dict[str, str]) -> str:
     for name in run.cases:
         case = cases[name]
         parts.append(f"<h2>{escape(case.title)}</h2>")
-        parts += [
-            text for key, text in pictures.items() if key == name or key.startswith(f"{name}_")
-        ]
+        shown = [key for key in pictures if key == name or key.startswith(f"{name}_")]
+        parts += [f'<p><img src="{key}.svg" alt="{key}">' for key in shown]
         parts += [_table(case, series, run) for series in run.cases[name]]
     return "\n".join(parts) + "\n"
 
 
 def write(run: Run, cases: dict[str, Case], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures = plots.pictures(run, cases)
-    for name, text in pictures.items():
-        (folder / f"{name}.svg").write_text(text, encoding="utf-8")
+    pictures = [path.stem for path in plots.write(run, cases, folder)]
     (folder / "index.html").write_text(page(run, cases, pictures), encoding="utf-8")
