@@ -32,12 +32,6 @@ PREFIX = "proxy_"
 GRACEFUL_SECONDS = 10.0
 STOP_POLL_SECONDS = 0.05
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2}
-RELOAD_SIGNALS: dict[str, set[signal.Signals]] = {
-    "none": set(),
-    "hup": {signal.SIGHUP},
-    "usr1": {signal.SIGUSR1},
-    "usr2": {signal.SIGUSR2},
-}
 
 
 class ProxySetting(NamedTuple):
@@ -222,7 +216,8 @@ def run(
     """Serves until a signal ends it; the exit code."""
     if not any(name == "listen" for name, _ in given):
         raise ConfigFailed("no address to listen on: give --listen udp:HOST:PORT")
-    reload_by = RELOAD_SIGNALS[settings.texts["reload_signal"]]
+    name = settings.texts["reload_signal"]
+    reload_by = set() if name == "none" else {signal.Signals[f"SIG{name.upper()}"]}
     # Before any thread is made: all inherit it. A HUP that does not reload must not end the proxy.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS | reload_by)
     log_to_stderr()
