@@ -58,10 +58,9 @@ iso__caller *
 iso__caller_new(void)
 {
     pthread_once(&exit_key_once, make_exit_key);
-    iso__caller *caller = aligned_alloc(64, sizeof *caller);
+    iso__caller *caller = iso__lines_new(sizeof *caller);
     if (caller == NULL)
         return NULL;
-    memset(caller, 0, sizeof *caller);
     if (pthread_setspecific(exit_key, caller) != 0) {
         free(caller);
         return NULL;

@@ -101,22 +101,12 @@ has_python_functions(const iso_config *config)
     return python;
 }
 
-/* Zeroed memory that shares no line of the cache with that of another rank, nor the one beside it, which is fetched
- * along: every call writes here. */
-static void *
-new_lines(size_t size)
-{
-    size_t whole = (size + 2 * ISO__LINE - 1) / (2 * ISO__LINE) * (2 * ISO__LINE);
-    void *memory = aligned_alloc(2 * ISO__LINE, whole);
-    return memory != NULL ? memset(memory, 0, whole) : NULL;
-}
-
 int
 iso__rank_new(iso_engine *engine, int number, iso_rank **out, iso_error *err)
 {
-    iso_rank *rank = new_lines(sizeof *rank);
+    iso_rank *rank = iso__lines_new(sizeof *rank); /* every call writes here, and in the frames */
     if (rank != NULL)
-        rank->frames = new_lines((size_t)engine->config.max_depth * sizeof *rank->frames);
+        rank->frames = iso__lines_new((size_t)engine->config.max_depth * sizeof *rank->frames);
     if (rank == NULL || rank->frames == NULL) {
         free(rank);
         return iso__fail(err, ISO_ENOMEM, "no memory for rank %d", number);

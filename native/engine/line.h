@@ -1,8 +1,21 @@
-/* line.h: asking for lines of the cache before they are needed, for a thread that writes what another reads. */
+/* line.h: lines of the cache: memory that shares none with that of others, and asking for them before they are
+ * needed, for a thread that writes what another reads. */
 #ifndef ISO_LINE_H
 #define ISO_LINE_H
 
+#include <stdlib.h>
+#include <string.h>
+
 #define ISO__LINE 64
+
+/* Zeroed memory that shares no line with other memory, nor the one beside a line, which is fetched along. NULL: none. */
+static inline void *
+iso__lines_new(size_t size)
+{
+    size_t whole = (size + 2 * ISO__LINE - 1) / (2 * ISO__LINE) * (2 * ISO__LINE);
+    void *memory = aligned_alloc(2 * ISO__LINE, whole);
+    return memory != NULL ? memset(memory, 0, whole) : NULL;
+}
 
 /* To read it. */
 static inline void

@@ -38,25 +38,22 @@ make_lane(iso__queue *queue, int i, iso_error *err)
 int
 iso__queue_new(iso_engine *engine, iso_error *err)
 {
-    size_t lanes_size = sizeof(iso__lane) * (size_t)engine->config.ranks;
     bool wanted = false;
     for (int i = 0; i < engine->config.ranks; i++)
         wanted = wanted || iso__rank_of(engine, i + 1)->settings.channel == ISO_CHANNEL_QUEUE;
     if (!wanted)
         return 0;
-    iso__queue *queue = aligned_alloc(_Alignof(iso__queue), sizeof *queue);
+    iso__queue *queue = iso__lines_new(sizeof *queue);
     if (queue == NULL)
         return iso__fail(err, ISO_ENOMEM, "no memory for the queues");
-    memset(queue, 0, sizeof *queue);
     engine->queue = queue;
     queue->engine = engine;
     iso__barrier_setup();
     queue->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     queue->pool = iso__pool_new(iso__spin_limit((uint32_t)(engine->config.spin / ISO__US)));
-    queue->lanes = aligned_alloc(_Alignof(iso__lane), lanes_size);
+    queue->lanes = iso__lines_new(sizeof(iso__lane) * (size_t)engine->config.ranks);
     if (queue->pool == NULL || queue->lanes == NULL || !iso__ring_init(&queue->any, (size_t)engine->config.queue_size))
         return iso__fail(err, ISO_ENOMEM, "no memory for the queues");
-    memset(queue->lanes, 0, lanes_size);
     if (queue->fd < 0)
         return iso__fail(err, ISO_EINTERNAL, "no descriptor for completions: %s", strerror(errno));
     for (int i = 0; i < engine->config.ranks; i++) {

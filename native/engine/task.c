@@ -57,9 +57,8 @@ destroy_list(iso_task *task)
 static iso_task *
 task_make(iso__pool *pool)
 {
-    iso_task *task = aligned_alloc(64, sizeof *task);
+    iso_task *task = iso__lines_new(sizeof *task);
     if (task != NULL) {
-        memset(task, 0, sizeof *task);
         task->pool = pool;
         task->octets = task->small;
         task->capacity = sizeof task->small;

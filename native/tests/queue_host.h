@@ -109,14 +109,21 @@ drop_log(void *user, int level, int rank, const char *text)
 static const iso_function gate_function = {
     .name = "gate", .signature = "", .function = gate, .flags = ISO_FUNCTION_BLOCKING};
 
+/* A script of tests/handlers. */
 static inline void
-config_init(iso_config *config, int ranks, int channel)
+config_script(iso_config *config, const char *name)
 {
     static char script[4096];
     const char *source = getenv("ISOEXEC_SOURCE");
-    snprintf(script, sizeof script, "%s/tests/handlers/queue_basic.py", source != NULL ? source : ".");
-    iso_config_init(config);
+    snprintf(script, sizeof script, "%s/tests/handlers/%s", source != NULL ? source : ".", name);
     config->script_name = script;
+}
+
+static inline void
+config_init(iso_config *config, int ranks, int channel)
+{
+    iso_config_init(config);
+    config_script(config, "queue_basic.py");
     config->ranks = ranks;
     config->channel = channel;
     const char *level = getenv("ISOEXEC_LEVEL"); /* the suite runs again on other levels */
@@ -164,6 +171,17 @@ static inline iso_str
 text_of(const char *text)
 {
     return (iso_str){text, text != NULL ? strlen(text) : 0};
+}
+
+/* One call of a rank that this thread has opened. */
+static inline iso_result
+run_on(iso_rank *rank, const char *method, const char *extra)
+{
+    iso_msg msg;
+    iso_result result;
+    iso_msg_init(&msg, octets, sizeof octets - 1);
+    CHECK_INT(iso_python_exec(rank, method, &msg, text_of(extra), &result), 0);
+    return result;
 }
 
 static inline int

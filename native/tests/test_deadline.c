@@ -75,13 +75,10 @@ static const iso_override *more_overrides; /* one row, for start */
 static void
 start(int ranks, int channel, int64_t deadline, int64_t grace)
 {
-    static char script[4096];
-    const char *source = getenv("ISOEXEC_SOURCE");
     iso_config config;
     iso_error err;
     config_init(&config, ranks, channel);
-    snprintf(script, sizeof script, "%s/tests/handlers/deadlines.py", source != NULL ? source : ".");
-    config.script_name = script;
+    config_script(&config, "deadlines.py");
     config.deadline = deadline;
     config.grace = grace;
     config.functions = functions;

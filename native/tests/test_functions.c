@@ -74,23 +74,12 @@ open_rank(void)
     return rank;
 }
 
-static iso_result
-run(iso_rank *rank, const char *method, const char *extra)
-{
-    iso_msg msg;
-    iso_result result;
-    iso_msg_init(&msg, octets, sizeof octets - 1);
-    iso_str text = {extra, extra != NULL ? strlen(extra) : 0};
-    CHECK_INT(iso_python_exec(rank, method, &msg, text, &result), 0);
-    return result;
-}
-
 /* In order with the edits of the method itself, and dropped with them. */
 static void
 test_edits_of_a_function(void)
 {
     iso_rank *rank = open_rank();
-    iso_result result = run(rank, "edits_around", "edit");
+    iso_result result = run_on(rank, "edits_around", "edit");
     CHECK_INT(result.code, 1);
     CHECK_INT(edit_codes[0], 0);
     CHECK_INT(edit_codes[1], 0);
@@ -107,7 +96,7 @@ test_edits_of_a_function(void)
         else
             CHECK_INT(edit_i.kind, ISO_EDIT_SET_RURI);
     }
-    result = run(rank, "edits_and_raises", "edit");
+    result = run_on(rank, "edits_and_raises", "edit");
     CHECK_INT(result.outcome, ISO_OUTCOME_RAISED);
     CHECK_INT(iso_edits_count(result.edits), 0);
     CHECK_INT(iso_rank_close(rank), 0);
@@ -118,7 +107,7 @@ static void
 test_no_edits_while_the_rank_is_let_go(void)
 {
     iso_rank *rank = open_rank();
-    iso_result result = run(rank, "edits_around", "edit_blocking");
+    iso_result result = run_on(rank, "edits_around", "edit_blocking");
     CHECK_INT(edit_codes[0], ISO_ESTATE);
     CHECK_INT(iso_edits_count(result.edits), 2);
     CHECK_INT(iso_rank_close(rank), 0);
@@ -131,7 +120,7 @@ test_a_function_that_fails(void)
     static const char *const names[] = {"refuse", "refuse_filled", "refuse_blocking"};
     iso_rank *rank = open_rank();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        iso_result result = run(rank, "edits_around", names[i]);
+        iso_result result = run_on(rank, "edits_around", names[i]);
         CHECK_INT(result.outcome, ISO_OUTCOME_RAISED);
         CHECK(memmem(result.error.p, result.error.n, "RuntimeError: the host says no", 30) != NULL);
     }
@@ -143,10 +132,10 @@ static void
 test_a_text_for_the_script(void)
 {
     iso_rank *rank = open_rank();
-    CHECK_INT(run(rank, "variable", "$ru").code, 5); /* "[$ru]" */
-    CHECK_INT(run(rank, "variable", "").code, 0);    /* None */
-    CHECK_INT(run(rank, "set_variable", "$ru").outcome, ISO_OUTCOME_RAISED);
-    CHECK_INT(run(rank, "variable", "$ru").code, 5);
+    CHECK_INT(run_on(rank, "variable", "$ru").code, 5); /* "[$ru]" */
+    CHECK_INT(run_on(rank, "variable", "").code, 0);    /* None */
+    CHECK_INT(run_on(rank, "set_variable", "$ru").outcome, ISO_OUTCOME_RAISED);
+    CHECK_INT(run_on(rank, "variable", "$ru").code, 5);
     CHECK_INT(iso_rank_close(rank), 0);
     queue_end();
 }

@@ -35,12 +35,9 @@ static const iso_function functions[] = {
 static void
 start(int channel, int64_t deadline, const iso_override *override)
 {
-    static char script[4096];
-    const char *source = getenv("ISOEXEC_SOURCE");
     iso_config config;
     config_init(&config, RANKS, channel);
-    snprintf(script, sizeof script, "%s/tests/handlers/deadlines.py", source != NULL ? source : ".");
-    config.script_name = script;
+    config_script(&config, "deadlines.py");
     config.functions = functions;
     config.function_count = sizeof functions / sizeof functions[0];
     config.isolation = ISO_ISOLATION_MAIN;
@@ -60,16 +57,6 @@ open_rank(int number)
     return rank;
 }
 
-static iso_result
-run(iso_rank *rank, const char *method, const char *extra)
-{
-    iso_msg msg;
-    iso_result result;
-    iso_msg_init(&msg, octets, sizeof octets - 1);
-    CHECK_INT(iso_python_exec(rank, method, &msg, text_of(extra), &result), 0);
-    return result;
-}
-
 /* CPython looks for a thread's state by its thread, and here one thread has four. */
 static void
 test_a_deadline_ends_the_call_of_its_own_rank(void)
@@ -81,9 +68,9 @@ test_a_deadline_ends_the_call_of_its_own_rank(void)
         ranks[i] = open_rank(i + 1);
     for (int turn = 0; turn < 3; turn++) {
         for (int i = 0; i < RANKS; i++) {
-            CHECK_INT(run(ranks[i], "spin", NULL).outcome, ISO_OUTCOME_DEADLINE);
+            CHECK_INT(run_on(ranks[i], "spin", NULL).outcome, ISO_OUTCOME_DEADLINE);
             for (int k = 0; k < RANKS; k++)
-                CHECK_INT(run(ranks[k], "who", NULL).code, k + 1);
+                CHECK_INT(run_on(ranks[k], "who", NULL).code, k + 1);
         }
     }
     for (int i = 0; i < RANKS; i++)
@@ -117,10 +104,10 @@ test_batches_and_ranks_that_open_again(void)
         iso_rank *first = open_rank(1), *second = open_rank(2);
         CHECK_INT(iso_rank_begin(first), 0);
         for (int i = 0; i < 100; i++)
-            CHECK_INT(run(first, "who", NULL).code, 1);
+            CHECK_INT(run_on(first, "who", NULL).code, 1);
         CHECK_INT(iso_rank_end(first), 0);
         CHECK_INT(iso_rank_close(turn % 2 ? first : second), 0);
-        CHECK_INT(run(turn % 2 ? second : first, "one", NULL).code, 1);
+        CHECK_INT(run_on(turn % 2 ? second : first, "one", NULL).code, 1);
         CHECK_INT(iso_rank_close(turn % 2 ? second : first), 0);
     }
     queue_end();
@@ -138,7 +125,7 @@ host_with_python(void *unused)
         PyEval_SaveThread();
         iso_rank *rank = open_rank(3);
         for (int i = 0; i < 100; i++) {
-            CHECK_INT(run(rank, "who", NULL).code, 3);
+            CHECK_INT(run_on(rank, "who", NULL).code, 3);
             PyEval_RestoreThread(own);
             CHECK(PyGILState_GetThisThreadState() == own && PyGILState_Check());
             CHECK_INT(PyRun_SimpleString("import threading; threading.local().x = 1"), 0);
@@ -167,7 +154,7 @@ static void *
 leaves_rank_open(void *number)
 {
     iso_rank *rank = open_rank((int)(intptr_t)number);
-    CHECK_INT(run(rank, "one", NULL).code, 1);
+    CHECK_INT(run_on(rank, "one", NULL).code, 1);
     return NULL;
 }
 

@@ -77,12 +77,9 @@ static const iso_function functions[] = {
 static void
 process_start(int ranks, int channel, const iso_override *overrides, size_t override_count)
 {
-    static char script[4096];
-    const char *source = getenv("ISOEXEC_SOURCE");
     iso_config config;
     config_init(&config, ranks, channel);
-    snprintf(script, sizeof script, "%s/tests/handlers/process_rank.py", source != NULL ? source : ".");
-    config.script_name = script;
+    config_script(&config, "process_rank.py");
     config.isolation = ISO_ISOLATION_PROCESS;
     config.environment = preload()[0] != '\0' ? preload() : NULL;
     config.restart_delay = SECOND_NS / 100;
@@ -106,9 +103,7 @@ open_one(void)
 static void
 run(const char *method, const char *extra, iso_result *out)
 {
-    iso_msg msg;
-    iso_msg_init(&msg, octets, sizeof octets - 1);
-    CHECK_INT(iso_python_exec(open_rank, method, &msg, text_of(extra), out), 0);
+    *out = run_on(open_rank, method, extra);
 }
 
 static void
