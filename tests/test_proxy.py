@@ -1,11 +1,12 @@
 """The proxy over real sockets: `isoexec serve` and `isoproxy`, UDP and TCP, IPv4 and IPv6."""
 
+import select
 import signal
 from collections.abc import Iterator
 
 import pytest
 
-from support.proxies import HANDLER, LISTEN, Peer, Proxy, command, running
+from support.proxies import HANDLER, LIMIT, LISTEN, Peer, Proxy, command, running
 from support.run import run, text
 
 PROGRAMS = ["serve", "isoproxy"]
@@ -326,6 +327,58 @@ def test_usr2_prints_counters(proxy: Proxy) -> None:
     while "received_requests" not in line:
         line = text(proxy.process.stderr.readline())
         assert line
+
+
+def fill_standard_error(proxy: Proxy, caller: Peer) -> None:
+    """Has the proxy log more than a pipe holds, while nobody reads."""
+    for _ in range(400):
+        caller.send(caller.request("OPTIONS", "X-Mode: raise"))
+        assert caller.receive().code == 500
+
+
+def ended_unread(proxy: Proxy) -> int:
+    """The exit code after TERM of a proxy whose standard error is left unread."""
+    proxy.process.send_signal(signal.SIGTERM)
+    code = proxy.process.wait(LIMIT)
+    for stream in proxy.process.stdout, proxy.process.stderr:
+        assert stream is not None
+        stream.close()
+    return code
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_standard_error_that_nobody_reads(program: str) -> None:
+    """Calls go on, counters and the end do not wait, and the next reader learns what he missed."""
+    proxy = Proxy(program, "-w", "1")
+    assert proxy.process.stderr is not None
+    with agent(proxy) as caller:
+        fill_standard_error(proxy, caller)
+        proxy.process.send_signal(signal.SIGUSR2)
+        caller.send(caller.request("OPTIONS", "X-Mode: reply"))
+        assert caller.receive().code == 404
+        lines = []
+        while not any("log lines were lost" in line for line in lines):
+            # What fills the pipe is read first; then there is room for the line that comes now.
+            if not select.select([proxy.process.stderr], [], [], 0.2)[0]:
+                caller.send(caller.request("OPTIONS", "X-Mode: raise"))
+                assert caller.receive().code == 500
+            else:
+                lines.append(text(proxy.process.stderr.readline()))
+        assert any("asked for" in line for line in lines)
+        fill_standard_error(proxy, caller)
+    assert ended_unread(proxy) == 0
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_standard_error_whose_reader_has_gone(program: str) -> None:
+    proxy = Proxy(program, "-w", "1")
+    assert proxy.process.stderr is not None
+    proxy.process.stderr.close()
+    with agent(proxy) as caller:
+        for mode, code in ("raise", 500), ("reply", 404), ("raise", 500):
+            caller.send(caller.request("OPTIONS", f"X-Mode: {mode}"))
+            assert caller.receive().code == code
+    assert ended_unread(proxy) == 0
 
 
 def test_check_and_print_config() -> None:

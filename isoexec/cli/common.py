@@ -2,11 +2,12 @@
 
 import json
 import logging
+import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -23,6 +24,8 @@ EXIT_CONFIG = 3
 EXIT_START = 4
 EXIT_SCRIPT = 5
 EXIT_INTERRUPTED = 130
+
+ENGINE_LOG = logging.getLogger("isoexec.engine")
 
 type Command = Callable[..., Any]
 type Address = tuple[str, int]
@@ -146,10 +149,33 @@ def _pair(option: str, text: str) -> tuple[str, str]:
     return name.strip().replace("-", "_"), value
 
 
+class StandardErrorHandler(logging.StreamHandler[TextIO]):
+    """Never waits for the reader: what has no room is dropped, the next line says how much.
+
+    The twin of the engine's own log for hosts in C, ``iso_log_standard_error()``.
+    """
+
+    _lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            _, room, _ = select.select([], [self.stream], [], 0)
+        except (OSError, ValueError):  # without a descriptor nothing is ever full
+            room = [self.stream]
+        if not room:
+            self._lost += 1
+            return
+        if self._lost:
+            lost = f"{self._lost} log lines were lost: nobody read standard error"
+            self._lost = 0
+            ENGINE_LOG.warning(lost, extra={"rank": 0})  # comes here again
+        super().emit(record)
+
+
 def log_to_stderr() -> None:
     """Shows the log of engine and scripts on standard error."""
     logging.addLevelName(LOG_LEVELS[2], "NOTICE")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StandardErrorHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s rank %(rank)d: %(message)s"))
     logger = logging.getLogger("isoexec")
     logger.addHandler(handler)

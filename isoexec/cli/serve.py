@@ -15,6 +15,7 @@ import click
 import isoexec
 from isoexec import Engine, _proxy
 from isoexec.cli.common import (
+    ENGINE_LOG,
     EXIT_FAILED,
     SCRIPT,
     ConfigFailed,
@@ -108,8 +109,8 @@ class Proxy:
             raise error_from_code(*error.args) from None
         self.addresses = _proxy.addresses(self._handle)
 
-    def statistics(self) -> dict[str, int]:
-        return _proxy.statistics(self._handle)
+    def log_statistics(self) -> None:
+        _proxy.log_statistics(self._handle)
 
     def stop(self, seconds: float) -> int:
         """Ends it; TERM or INT meanwhile end the wait. The number of workers that are stuck."""
@@ -129,9 +130,7 @@ def wait_for_end(proxy: Proxy, signals: set[signal.Signals]) -> int:
     """Handles signals until one ends the proxy; which."""
     while (number := signal.sigwait(signals)) not in (signal.SIGTERM, signal.SIGINT):
         if number == signal.SIGUSR2:
-            click.echo(
-                " ".join(f"{key}={value}" for key, value in proxy.statistics().items()), err=True
-            )
+            proxy.log_statistics()
     return number
 
 
@@ -146,7 +145,7 @@ def ready_line(engine: Engine, ranks: int, addresses: list[str]) -> str:
 
 def leave_stuck(stuck: int) -> NoReturn:
     """Leaves a process whose ranks can not be ended: closing the engine would wait for them."""
-    click.echo(f"{stuck} ranks were stuck in the handler", err=True)
+    ENGINE_LOG.error("%d ranks were stuck in the handler", stuck, extra={"rank": 0})
     sys.stdout.flush()
     os._exit(EXIT_FAILED)
 
@@ -182,7 +181,7 @@ def serve(
 
     Settings of the engine come from the table [engine] of a TOML file, those of the proxy from
     [proxy]. TERM ends the proxy when its transactions have ended, INT at once, HUP reloads the
-    script, USR2 prints counters.
+    script, USR2 logs counters.
     """
     with failures():
         engine_options = {k: v for k, v in options.items() if not k.startswith(PREFIX)}

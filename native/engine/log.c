@@ -3,50 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "engine/engine.h"
-
-static const char *
-level_name(int level)
-{
-    switch (level) {
-    case ISO_LOG_ALERT:
-        return "ALERT";
-    case ISO_LOG_CRIT:
-        return "CRIT";
-    case ISO_LOG_ERR:
-        return "ERR";
-    case ISO_LOG_WARN:
-        return "WARN";
-    case ISO_LOG_NOTICE:
-        return "NOTICE";
-    case ISO_LOG_INFO:
-        return "INFO";
-    default:
-        return "DBG";
-    }
-}
-
-/* One write(2), so that lines of several threads do not mix. */
-static void
-log_to_stderr(int level, int rank, const char *text)
-{
-    char line[2048];
-    struct timespec now;
-    struct tm parts;
-    clock_gettime(CLOCK_REALTIME, &now);
-    localtime_r(&now.tv_sec, &parts);
-    int n = snprintf(line, sizeof line - 1, "%02d:%02d:%02d.%03ld isoexec[%d] %s rank %d: %s", parts.tm_hour,
-                     parts.tm_min, parts.tm_sec, now.tv_nsec / 1000000, (int)getpid(), level_name(level), rank, text);
-    if (n < 0)
-        return;
-    size_t length = (size_t)n < sizeof line - 2 ? (size_t)n : sizeof line - 2;
-    line[length++] = '\n';
-    ssize_t written = write(STDERR_FILENO, line, length);
-    (void)written; /* a closed stderr must not end a call */
-}
 
 static void
 emit(const iso_engine *engine, int level, int rank, const char *text)
@@ -54,7 +12,7 @@ emit(const iso_engine *engine, int level, int rank, const char *text)
     if (engine->config.log != NULL)
         engine->config.log(engine->config.log_user, level, rank, text);
     else
-        log_to_stderr(level, rank, text);
+        iso_log_standard_error(NULL, level, rank, text);
 }
 
 void

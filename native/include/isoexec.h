@@ -300,6 +300,10 @@ enum { ISO_LOG_ALERT = -3, ISO_LOG_CRIT, ISO_LOG_ERR, ISO_LOG_WARN = 1, ISO_LOG_
  * times with a rank attached: must not block, must not call isoexec or Python. */
 typedef void (*iso_log_fn)(void *user, int level, int rank, const char *text);
 
+/* The iso_log_fn of an engine that is given none: time, process, level, rank and text on standard error. Never waits for
+ * its reader: lines without room are dropped, and the next that gets through is preceded by their number. */
+ISO_API void iso_log_standard_error(void *user, int level, int rank, const char *text);
+
 enum { ISO_TIMING_OFF, ISO_TIMING_SAMPLED, ISO_TIMING_FULL };
 
 /* How calls reach the ranks of an engine: on the thread of the caller, which opened the rank, or from any
@@ -379,7 +383,7 @@ typedef struct iso_config {
     size_t override_count;
     const iso_function *functions; /* host functions */
     size_t function_count;
-    iso_log_fn log;                /* NULL: standard error */
+    iso_log_fn log;                /* NULL: iso_log_standard_error */
     void *log_user;
     iso_event_fn event;            /* NULL: nobody wants to know */
     void *event_user;

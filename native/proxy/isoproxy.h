@@ -51,7 +51,7 @@ typedef struct isoproxy_config {
     int resolvers;               /* 2 threads that look names up */
     int resolve_timeout;         /* 10000: how long a request may wait for a name */
     int resolve_negative;        /* 10000: how long a name that does not exist is remembered */
-    iso_log_fn log;              /* NULL: standard error */
+    iso_log_fn log;              /* NULL: iso_log_standard_error */
     void *log_user;
     int log_level;               /* ISO_LOG_INFO */
 } isoproxy_config;
@@ -97,6 +97,8 @@ typedef struct isoproxy_stats {
 #undef ISOPROXY_COUNTER_MEMBER
 } isoproxy_stats;
 void isoproxy_statistics(const isoproxy *proxy, isoproxy_stats *out);
+/* One log line with all of them, at any log_level: somebody asked. */
+void isoproxy_log_statistics(const isoproxy *proxy);
 
 #ifdef __cplusplus
 }

@@ -11,7 +11,7 @@ write_line(const isoproxy *proxy, int level, int rank, const char *text)
     if (proxy->config.log != NULL)
         proxy->config.log(proxy->config.log_user, level, rank, text);
     else
-        fprintf(stderr, "[%d] rank %d: %s\n", level, rank, text);
+        iso_log_standard_error(NULL, level, rank, text);
 }
 
 void
@@ -56,4 +56,17 @@ proxy_log_plain(const isoproxy *proxy, int level, const char *format, ...)
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
     write_line(proxy, level, 0, line);
+}
+
+void
+isoproxy_log_statistics(const isoproxy *proxy)
+{
+    char line[LINE];
+    isoproxy_stats stats;
+    int n = snprintf(line, sizeof line, "counters:");
+    isoproxy_statistics(proxy, &stats);
+#define ADD(name) n += snprintf(line + n, sizeof line - (size_t)n, " " #name "=%llu", (unsigned long long)stats.name);
+    ISOPROXY_COUNTERS(ADD) /* 14 names of at most 20 octets and as many digits: they fit */
+#undef ADD
+    write_line(proxy, ISO_LOG_NOTICE, 0, line);
 }

@@ -132,16 +132,6 @@ print_ready(const isoproxy *proxy, const options *given)
     fflush(stdout);
 }
 
-static void
-print_statistics(const isoproxy *proxy)
-{
-    isoproxy_stats stats;
-    isoproxy_statistics(proxy, &stats);
-#define PRINT(name) fprintf(stderr, #name " %llu\n", (unsigned long long)stats.name);
-    ISOPROXY_COUNTERS(PRINT)
-#undef PRINT
-}
-
 static void *
 end_proxy(void *argument)
 {
@@ -159,7 +149,7 @@ serve(isoproxy *proxy, int graceful_ms, const sigset_t *signals)
     int signal_number;
     while (sigwait(signals, &signal_number) == 0 && signal_number != SIGTERM && signal_number != SIGINT) {
         if (signal_number == SIGUSR2)
-            print_statistics(proxy);
+            isoproxy_log_statistics(proxy);
     }
     isoproxy_notify("STOPPING=1");
     if (signal_number == SIGINT)

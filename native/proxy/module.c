@@ -108,18 +108,13 @@ module_addresses(PyObject *Py_UNUSED(module), PyObject *capsule)
 }
 
 static PyObject *
-module_statistics(PyObject *Py_UNUSED(module), PyObject *capsule)
+module_log_statistics(PyObject *Py_UNUSED(module), PyObject *capsule)
 {
     isoproxy *proxy = proxy_of(capsule);
-    isoproxy_stats stats;
     if (proxy == NULL)
         return NULL;
-    isoproxy_statistics(proxy, &stats);
-#define FORMAT(name) "sK"
-#define VALUE(name) , #name, (unsigned long long)stats.name
-    return Py_BuildValue("{" ISOPROXY_COUNTERS(FORMAT) "}" ISOPROXY_COUNTERS(VALUE));
-#undef FORMAT
-#undef VALUE
+    isoproxy_log_statistics(proxy);
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -167,7 +162,7 @@ static PyMethodDef methods[] = {
      "start($module, engine, log, ranks, settings, /)\n--\n\nStarts a proxy: a capsule. Raises RuntimeError(code, "
      "message, traceback)."},
     {"addresses", module_addresses, METH_O, "addresses($module, proxy, /)\n--\n\nWhat is listened on."},
-    {"statistics", module_statistics, METH_O, "statistics($module, proxy, /)\n--\n\nCounters by name."},
+    {"log_statistics", module_log_statistics, METH_O, "log_statistics($module, proxy, /)\n--\n\nOne line of counters."},
     {"stop", module_stop, METH_VARARGS,
      "stop($module, proxy, grace_ms, /)\n--\n\nStops it; the number of workers that are stuck."},
     {"hurry", module_hurry, METH_O, "hurry($module, proxy, /)\n--\n\nEnds the grace time of a stop that waits."},
