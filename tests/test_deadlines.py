@@ -220,7 +220,9 @@ AT_ONCE = 8
     "tries",
     [
         pytest.param(2_000, id="some"),
-        pytest.param(1_000_000, id="million", marks=pytest.mark.stress),
+        pytest.param(
+            1_000_000, id="million", marks=[pytest.mark.stress, pytest.mark.timeout(3600)]
+        ),
     ],
 )
 def test_calls_that_end_at_their_deadline(tries: int) -> None:

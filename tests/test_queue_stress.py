@@ -11,7 +11,6 @@ import pytest
 from isoexec import AsyncEngine, Engine
 from support.messages import INVITE
 from support.queues import BASIC, in_threads, resident
-from support.scripts import runs
 
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(3600)]
 
@@ -37,7 +36,7 @@ def test_a_million_calls_from_threads_leave_nothing() -> None:
         def work(calls: int) -> None:
             assert all(in_threads(8, one, range(calls // 1000)))
 
-        grows_little(work, 1_000_000 * runs(1))
+        grows_little(work, 1_000_000)
 
 
 def test_a_million_submits_leave_nothing() -> None:
@@ -54,7 +53,7 @@ def test_a_million_submits_leave_nothing() -> None:
                     if place % 7
                 )
 
-        grows_little(work, 1_000_000 * runs(1))
+        grows_little(work, 1_000_000)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -75,7 +74,7 @@ def test_a_million_awaits_leave_nothing(backend: str, cancel: bool) -> None:
                             await anyio.lowlevel.checkpoint()
                             group.cancel_scope.cancel()
 
-            calls: Any = 1_000_000 * runs(1)
+            calls: Any = 1_000_000
             await work(calls // 4)
             before = resident()
             await work(calls)

@@ -9,7 +9,6 @@ import pytest
 
 from support.host import Host
 from support.messages import INVITE, OK, request
-from support.scripts import runs
 
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(3600)]
 
@@ -66,7 +65,7 @@ def repeat(host: Host, method: str, message: bytes, **options: Any) -> Callable[
 )
 def test_failures_leave_nothing(host: Host, method: str) -> None:
     calls = 2_000 if method == "recursion" else 100_000
-    grows_little(repeat(host, method, INVITE), calls * runs(1))
+    grows_little(repeat(host, method, INVITE), calls)
     assert host.call("fine").code == 7
 
 
@@ -74,7 +73,7 @@ def test_failures_leave_nothing(host: Host, method: str) -> None:
     "options", [{}, {"extra": "some text"}, {"extra": "x" * 5000}], ids=["none", "short", "long"]
 )
 def test_a_million_calls_leave_nothing(host: Host, options: dict[str, str]) -> None:
-    grows_little(repeat(host, "optional", INVITE, **options), 1_000_000 * runs(1))
+    grows_little(repeat(host, "optional", INVITE, **options), 1_000_000)
 
 
 def test_a_million_changing_messages_leave_nothing(host: Host) -> None:
@@ -86,7 +85,7 @@ def test_a_million_changing_messages_leave_nothing(host: Host) -> None:
         for _ in range(calls // 1000):
             host.ranks[1].run(lambda rank: rank.batch("fine", messages))
 
-    grows_little(work, 1_000_000 * runs(1))
+    grows_little(work, 1_000_000)
 
 
 def test_engines_come_and_go() -> None:
@@ -99,7 +98,7 @@ def test_engines_come_and_go() -> None:
 
     work(3)
     before = resident()
-    rounds = 20 * runs(1)
+    rounds = 20
     work(rounds)
     assert resident() - before < rounds * 2 * 8 * MEGABYTE
 
@@ -117,5 +116,5 @@ def test_asyncio_in_eight_ranks_at_once(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     with Host(script, 8) as host:
-        for _ in range(1000 * runs(1)):
+        for _ in range(1000):
             assert [result.code for result in host.each("go")] == [5] * 8

@@ -7,7 +7,6 @@
 
 #include "engine/line.h"
 
-#define KEPT_MOST (2 * ISO__POOL_BUNDLE) /* a thread with more gives a bundle back */
 #define WARM_LINES 16                    /* of a task that is written soon */
 
 ISO__THREAD iso__caller *iso__caller_of_thread;
@@ -17,19 +16,19 @@ static iso__caller *callers;
 static pthread_key_t exit_key;
 static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
 
-/* Gives up to `count` tasks back to their pool. */
 static void
-give_back(iso__caller *caller, int count)
+free_caller(iso__caller *caller)
 {
-    iso_task *first = caller->tasks, *last = first;
-    if (first == NULL)
-        return;
-    int given = 1;
-    for (; given < count && last->next != NULL; given++)
-        last = last->next;
-    caller->tasks = last->next;
-    caller->count -= given;
-    iso__pool_give(first, last, given);
+    free(caller->loaded);
+    free(caller->other);
+    free(caller);
+}
+
+static void
+give_back(iso__caller *caller)
+{
+    caller->loaded = iso__pool_give(caller->loaded);
+    caller->other = iso__pool_give(caller->other);
 }
 
 /* At the thread's exit. */
@@ -43,9 +42,9 @@ caller_end(void *ending)
         at = &(*at)->next;
     *at = caller->next;
     pthread_mutex_unlock(&callers_lock);
-    give_back(caller, caller->count);
+    give_back(caller);
     iso__caller_of_thread = NULL;
-    free(caller);
+    free_caller(caller);
 }
 
 static void
@@ -61,8 +60,10 @@ iso__caller_new(void)
     iso__caller *caller = iso__lines_new(sizeof *caller);
     if (caller == NULL)
         return NULL;
-    if (pthread_setspecific(exit_key, caller) != 0) {
-        free(caller);
+    caller->loaded = iso__bundle_new();
+    caller->other = iso__bundle_new();
+    if (caller->loaded == NULL || caller->other == NULL || pthread_setspecific(exit_key, caller) != 0) {
+        free_caller(caller);
         return NULL;
     }
     pthread_mutex_lock(&callers_lock);
@@ -92,44 +93,74 @@ iso__caller_wait_until_left(const struct iso__queue *queue)
         sched_yield();
 }
 
-/* The lines that the next call will write lie where a rank last read them: they are asked for now, so that
- * its locked operations need not wait for them. */
+/* The lines that the call after this one will write lie where a rank last read them: they are asked for now. Asked for
+ * when they are needed, they would hold the call back: what is stored after them is not seen before them. */
 static void
 warm(const iso_task *task)
 {
-    for (int line = 0; task != NULL && line < WARM_LINES; line++)
+    for (int line = 0; line < WARM_LINES; line++)
         iso__line_claim((const char *)task + line * ISO__LINE);
+}
+
+static void
+swap(iso__caller *caller)
+{
+    iso__bundle *loaded = caller->loaded;
+    caller->loaded = caller->other;
+    caller->other = loaded;
+}
+
+/* Two tasks at least, if there is memory. The next one is taken from `loaded`. */
+static void
+refill(iso__caller *caller, iso__pool *pool)
+{
+    if (caller->loaded->count == 0)
+        swap(caller);
+    if (caller->loaded->count + caller->other->count >= 2)
+        return;
+    caller->other = iso__pool_take(pool, caller->other); /* empty before */
+    if (caller->loaded->count == 0)
+        swap(caller);
+    iso__bundle *loaded = caller->loaded;
+    while (loaded->count + caller->other->count < 2 && (loaded->tasks[loaded->count] = iso__pool_make(pool)) != NULL)
+        loaded->count++;
 }
 
 iso_task *
 iso__caller_take(iso__caller *caller, iso__pool *pool)
 {
     if (caller->pool != pool)
-        give_back(caller, caller->count); /* of another engine */
+        give_back(caller); /* of another engine */
     caller->pool = pool;
-    if (caller->tasks == NULL)
-        caller->tasks = iso__pool_take(pool, &caller->count);
-    iso_task *task = caller->tasks;
-    if (task != NULL) {
-        caller->tasks = task->next;
-        caller->count--;
-        warm(task->next);
-    }
+    refill(caller, pool);
+    if (caller->loaded->count == 0)
+        return NULL;
+    iso_task *task = caller->loaded->tasks[--caller->loaded->count];
+    iso__bundle *next = caller->loaded->count > 0 ? caller->loaded : caller->other;
+    if (next->count > 0)
+        warm(next->tasks[next->count - 1]);
     return task;
 }
 
 void
 iso__caller_keep(iso__caller *caller, iso_task *task)
 {
-    if (caller == NULL || (caller->tasks != NULL && caller->pool != task->pool) || !iso__task_shrink(task)) {
-        task->next = NULL;
-        iso__pool_give(task, task, 1);
+    bool others = caller != NULL && caller->pool != task->pool && caller->loaded->count + caller->other->count > 0;
+    if (caller == NULL || others || !iso__pool_accepts(task)) {
+        iso__pool_give_one(task);
         return;
     }
-    warm(task);
     caller->pool = task->pool;
-    task->next = caller->tasks;
-    caller->tasks = task;
-    if (++caller->count > KEPT_MOST)
-        give_back(caller, ISO__POOL_BUNDLE);
+    if (caller->loaded->count == ISO__BUNDLE) {
+        if (caller->other->count > 0)
+            caller->other = iso__pool_give(caller->other);
+        swap(caller);
+    }
+    iso__bundle *loaded = caller->loaded;
+    int n = loaded->count++;
+    loaded->tasks[n] = task;
+    if (n > 0) { /* not the next one to be taken, but the one after, whose lines have the time to come (warm) */
+        loaded->tasks[n] = loaded->tasks[n - 1];
+        loaded->tasks[n - 1] = task;
+    }
 }

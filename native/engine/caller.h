@@ -12,9 +12,9 @@ struct iso__queue;
 typedef struct iso__caller {
     /* The queue that the thread is handing a call to: whoever closes that queue waits until nobody is in it. */
     _Alignas(64) _Atomic(struct iso__queue *) inside;
-    iso__pool *pool; /* of the tasks at hand; counted in pool->made by them */
-    iso_task *tasks;
-    int count;
+    iso__pool *pool;     /* of the tasks at hand; counted in pool->made by them */
+    iso__bundle *loaded; /* tasks come from here, and go here */
+    iso__bundle *other;  /* so that a thread at the end of a bundle need not go to the pool for each call */
     iso__spin wait_spin, room_spin;
     struct iso__caller *next; /* of all threads; under the lock of caller.c */
 } iso__caller;

@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "engine/names.h"
 #include "engine/pile.h"
 #include "engine/watch.h"
 #include "isoexec.h"
@@ -30,7 +31,6 @@
  * where the usual way costs a call. */
 #define ISO__THREAD _Thread_local __attribute__((tls_model("initial-exec")))
 
-#define ISO__METHOD_NAME 64  /* longest method name that is remembered, with its NUL */
 #define ISO__METHOD_MEMOS 8  /* power of 2 */
 #define ISO__METHOD_TABLE 64 /* methods remembered per rank; more work too, but are looked up each time */
 #define ISO__SAMPLE_EVERY 16 /* calls per sample of the histogram; power of 2 */
@@ -136,6 +136,7 @@ struct iso_rank {
     PyObject *capsule;       /* how functions of `rules` find the rank */
     iso__method *methods[ISO__METHOD_TABLE];
     int method_count;
+    iso__method *named[ISO__NAMES]; /* of these, by the number of a kept name (names.h) */
     int watcher; /* id of the watch over the handler's dict, -1 if none; ranks of one interpreter share it */
     iso_rank *next_of_interpreter; /* under its GIL */
     iso__text output[2];     /* unfinished line of stdout, stderr */
@@ -198,6 +199,10 @@ void iso__text_fini(iso__text *text);
 /* config.c */
 int iso__config_copy(iso_config *to, const iso_config *from); /* 0 or ISO_ENOMEM; free either way */
 void iso__config_free(iso_config *config);
+
+/* exec.c: iso_python_exec of a caller that knows the start line; msg->index is NULL */
+int iso__exec_usual(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso__usual usual,
+                    iso_result *out);
 
 /* log.c */
 void iso__log(const iso_engine *engine, int level, int rank, const char *format, ...)

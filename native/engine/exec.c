@@ -150,10 +150,10 @@ finish_call(iso_rank *rank, iso__frame *frame, int outcome, iso_result *out)
 }
 
 static inline __attribute__((always_inline)) void
-run_call(iso_rank *rank, iso__frame *frame, iso_str extra, bool watched, iso_result *out)
+run_call(iso_rank *rank, iso__frame *frame, iso_str extra, iso__usual usual, bool watched, iso_result *out)
 {
     int outcome = ISO_OUTCOME_RETURNED;
-    script_msg *object = script_slot_enter(rank->script, &frame->slot, frame->msg, frame->edits);
+    script_msg *object = script_slot_enter(rank->script, &frame->slot, frame->msg, usual, frame->edits);
     if (ISO__LIKELY(object != NULL)) {
         out->code = call_method(rank, frame, (PyObject *)object, extra, &outcome);
         script_slot_leave(&frame->slot, object);
@@ -239,8 +239,8 @@ exec_elsewhere(iso_rank *rank, const char *method, const iso_msg *msg, iso_str e
     return 0;
 }
 
-int
-iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso_result *out)
+static inline __attribute__((always_inline)) int
+exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso__usual usual, iso_result *out)
 {
     if (ISO__UNLIKELY(rank == NULL || method == NULL || msg == NULL || msg->version != ISO_MSG_VERSION))
         return refuse(NULL, out, ISO_EINVAL);
@@ -264,13 +264,26 @@ iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str 
             rank->caller = iso__main_of_caller();
         iso__rank_attach(rank);
     }
-    run_call(rank, frame, extra, watched, out);
+    run_call(rank, frame, extra, usual, watched, out);
     pop_frame(rank, watched);
     if (detached)
         iso__rank_detach(rank);
     if (ISO__UNLIKELY(sampled))
         end_sample(rank, began, out);
     return 0;
+}
+
+int
+iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso_result *out)
+{
+    return exec(rank, method, msg, extra, 0, out);
+}
+
+int
+iso__exec_usual(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso__usual usual,
+                iso_result *out)
+{
+    return exec(rank, method, msg, extra, usual, out);
 }
 
 int

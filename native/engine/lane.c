@@ -1,4 +1,5 @@
 /* lane.c: the thread of a queue rank: takes calls, runs them under one attach, rests when there are none. */
+#include "engine/barrier.h"
 #include "engine/clock.h"
 #include "engine/queue.h"
 #include "engine/states.h"
@@ -26,13 +27,13 @@ has_work(void *argument)
 #define FETCH_AHEAD 4 /* calls; a line comes from the submitter's cache in about the time of two */
 
 /* The lines of a task that a call reads lie in the submitter's cache: all are asked for at once, not one
- * after the other. */
+ * after the other. The first one gets the answer. */
 static inline void
 fetch(const iso_task *task)
 {
     if (task == NULL)
         return;
-    iso__line_fetch(task);
+    iso__line_claim(task);
     iso__line_fetch(&task->msg);
     iso__line_fetch(task->small);
 }
@@ -82,7 +83,8 @@ take_some(iso__lane *lane)
     for (size_t i = 1; i < n; i++)
         atomic_store_explicit(&lane->ahead[i - 1], tasks[i], memory_order_relaxed);
     atomic_store_explicit(&lane->ahead_next, 0, memory_order_relaxed);
-    atomic_store(&lane->ahead_count, (int)n - 1); /* a full barrier: as in iso__caller_enter */
+    atomic_store_explicit(&lane->ahead_count, (int)n - 1, memory_order_release);
+    iso__barrier_here(); /* with iso__queue_close */
     for (size_t i = 1; i < n && i < FETCH_AHEAD; i++)
         fetch(tasks[i]);
     if (atomic_load(&queue_of(lane)->closing))
@@ -221,7 +223,7 @@ iso__lane_run(iso_rank *rank, iso_task *task, uint32_t holder)
         atomic_store_explicit(&task->rank, rank->number, memory_order_relaxed); /* for who waits (wait.c) */
     if (outermost)
         atomic_store_explicit(&lane->running, task, memory_order_release);
-    iso_python_exec(rank, task->method, &task->msg, task->extra, &result);
+    iso__exec_usual(rank, task->method, &task->msg, task->extra, task->usual, &result);
     if (outermost && !is_replaced(rank))
         atomic_store_explicit(&lane->running, NULL, memory_order_release);
     if (task->flags & ISO_SUBMIT_FORGET)
@@ -247,9 +249,7 @@ static void
 give_spent(iso__lane *lane)
 {
     if (lane->spent != NULL)
-        iso__pool_give(lane->spent, lane->last_spent, lane->spent_count);
-    lane->spent = lane->last_spent = NULL;
-    lane->spent_count = 0;
+        lane->spent = iso__pool_give(lane->spent);
 }
 
 /* A call whose result nobody wants: nobody can let go of it, and nobody else holds it. */
@@ -257,15 +257,12 @@ static void
 run_forgotten(iso__lane *lane, iso_rank *rank, iso_task *task)
 {
     iso__lane_run(rank, task, 0);
-    if (is_replaced(rank)) {
-        iso__pool_give(task, task, 1);
+    if (is_replaced(rank) || (!iso__task_is_small(task) && !iso__pool_accepts(task))) {
+        iso__pool_give_one(task);
         return;
     }
-    if (lane->spent == NULL)
-        lane->last_spent = task;
-    task->next = lane->spent;
-    lane->spent = task;
-    if (++lane->spent_count == ISO__POOL_BUNDLE)
+    lane->spent->tasks[lane->spent->count++] = task;
+    if (lane->spent->count == ISO__BUNDLE)
         give_spent(lane);
 }
 
@@ -320,6 +317,7 @@ rest(iso__lane *lane)
     atomic_fetch_sub(&iso__awake, 1);
     atomic_store(&lane->asleep, 1);
     atomic_fetch_or(&queue->sleeping[i / 64], UINT64_C(1) << (i % 64));
+    iso__barrier_everywhere(); /* with hand_over() of queue.c */
     while (!has_work(lane) && atomic_load(&lane->asleep))
         iso__futex_wait(&lane->asleep, 1, -1);
     atomic_fetch_and(&queue->sleeping[i / 64], ~(UINT64_C(1) << (i % 64)));

@@ -179,8 +179,10 @@ same_name(const char *a, const char *b)
 iso__method *
 iso__method_find(iso_rank *rank, const char *name)
 {
-    iso__method **memo = &rank->memo[((uintptr_t)name >> 3) & (ISO__METHOD_MEMOS - 1)];
-    if (ISO__LIKELY(*memo != NULL && same_name((*memo)->name, name)))
+    size_t number = iso__name_number(name);
+    bool kept = number < ISO__NAMES;
+    iso__method **memo = kept ? &rank->named[number] : &rank->memo[((uintptr_t)name >> 3) & (ISO__METHOD_MEMOS - 1)];
+    if (ISO__LIKELY(*memo != NULL && (kept || same_name((*memo)->name, name))))
         return *memo;
     iso__method *method = method_search(rank, name);
     if (method == NULL)
@@ -281,6 +283,7 @@ iso__methods_reset(iso_rank *rank)
     }
     rank->method_count = 0;
     memset(rank->memo, 0, sizeof rank->memo);
+    memset(rank->named, 0, sizeof rank->named);
 }
 
 void

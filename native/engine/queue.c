@@ -30,7 +30,8 @@ make_lane(iso__queue *queue, int i, iso_error *err)
     lane->rank->lane = lane;
     queue->lane_count++;
     iso__spin_set(&lane->spin, queue->pool->spin_us);
-    if (!iso__ring_init(&lane->own, (size_t)config->queue_size))
+    lane->spent = iso__bundle_new();
+    if (lane->spent == NULL || !iso__ring_init(&lane->own, (size_t)config->queue_size))
         return iso__fail(err, ISO_ENOMEM, "no memory for the queue of rank %d", i + 1);
     return 0;
 }
@@ -223,7 +224,9 @@ run_nested(iso_task *task, iso_task **out)
     return 0;
 }
 
-/* The task is the rank's once it is pushed, and may be gone. */
+/* The task is the rank's once it is pushed, and may be gone. The barrier is with rest() of lane.c and iso__queue_close:
+ * either they see the call, or this thread sees what they said before. For any rank it is a full one, with spin() of
+ * lane.c too, which comes by too often for a barrier everywhere. */
 static int
 hand_over(iso__queue *queue, iso__caller *caller, iso__lane *lane, iso_task *task, iso_task **out)
 {
@@ -235,14 +238,19 @@ hand_over(iso__queue *queue, iso__caller *caller, iso__lane *lane, iso_task *tas
         if (out != NULL)
             *out = NULL;
         iso__task_drop(task, ISO__HELD_BY_QUEUE | ISO__HELD_BY_SUBMITTER);
-    } else if (atomic_load(&queue->closing)) {
-        refuse_ring(ring); /* the closing thread may have looked into it before */
-    } else if (lane != NULL) {
-        iso__queue_wake(lane);
-    } else {
-        iso__queue_wake_idle(queue);
+        return code;
     }
-    return code;
+    if (lane != NULL)
+        iso__barrier_here();
+    else
+        iso__barrier_full();
+    if (atomic_load(&queue->closing))
+        refuse_ring(ring); /* the closing thread may have looked into it before */
+    else if (lane != NULL)
+        iso__queue_wake(lane);
+    else
+        iso__queue_wake_idle(queue);
+    return 0;
 }
 
 int
@@ -267,7 +275,6 @@ iso_submit(iso_engine *engine, int number, const char *method, const iso_msg *ms
     if (lane != NULL && lane == iso__lane_here)
         return run_nested(iso__task_new(caller, engine, method, msg, extra, user, flags, number), out);
     iso__caller_enter(caller, queue);
-    iso__ring_expect_push(lane != NULL ? &lane->own : &queue->any);
     iso_task *task = iso__task_new(caller, engine, method, msg, extra, user, flags, number);
     int code = task != NULL ? hand_over(queue, caller, lane, task, out) : ISO_ENOMEM;
     iso__caller_leave(caller);
@@ -368,6 +375,7 @@ iso__queue_close(iso__queue *queue)
 {
     int count = queue->engine->config.ranks;
     atomic_store(&queue->closing, 1);
+    iso__barrier_everywhere(); /* with hand_over() */
     wake_roomless(&queue->any);
     for (int i = 0; i < count; i++) {
         wake_roomless(&queue->lanes[i].own);
@@ -398,8 +406,11 @@ iso__queue_free(iso__queue *queue)
 {
     if (queue == NULL)
         return;
-    for (int i = 0; queue->lanes != NULL && i < queue->engine->config.ranks; i++)
+    for (int i = 0; queue->lanes != NULL && i < queue->engine->config.ranks; i++) {
         iso__ring_fini(&queue->lanes[i].own);
+        if (queue->lanes[i].spent != NULL)
+            free(iso__pool_give(queue->lanes[i].spent));
+    }
     iso__ring_fini(&queue->any);
     for (iso_task *task; (task = take_completed(queue)) != NULL;)
         iso__task_drop(task, ISO__HELD_BY_LIST);

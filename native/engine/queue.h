@@ -23,9 +23,7 @@ typedef struct iso__lane {
     int status;                    /* of the start: 0, ISO_E..., or 1 while it runs; under the engine's lock */
     iso_error *start_error;        /* where the start says why, until it is over */
     _Atomic(iso_task *) running;   /* the outermost call, for an engine that abandons the rank */
-    iso_task *spent;               /* forgotten calls that ran, to go back to the pool together */
-    iso_task *last_spent;
-    int spent_count;
+    iso__bundle *spent;            /* forgotten calls that ran, to go back to the pool together */
     unsigned turn;                 /* counts calls taken, for whose turn it is */
     /* Calls that were popped from `own` together and wait here, from [ahead_next] on. The rank alone moves them;
      * others may read them. */

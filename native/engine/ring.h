@@ -2,8 +2,9 @@
  *
  * Each cell carries the number of the turn at which it may be written or read next, so that producers
  * agree by one compare-and-swap on the tail, consumers by one on the head, and neither waits for the other
- * (D. Vyukov's bounded queue). Publishing a cell is a full barrier: the producer then looks whether a
- * consumer sleeps, as the consumer looks into the ring after it said that it sleeps. */
+ * (D. Vyukov's bounded queue). Publishing a cell is no barrier: a full one would wait until all
+ * that the producer wrote for the message has come from the consumer's cache. Who then looks whether a consumer sleeps
+ * sees to that itself. */
 #ifndef ISO_RING_H
 #define ISO_RING_H
 
@@ -53,13 +54,6 @@ iso__ring_fini(iso__ring *ring)
     ring->cells = NULL;
 }
 
-/* Asks for the cell that a push will write, so that it comes while the producer does something else. */
-static inline void
-iso__ring_expect_push(iso__ring *ring)
-{
-    iso__line_claim(&ring->cells[atomic_load_explicit(&ring->tail, memory_order_relaxed) & ring->mask]);
-}
-
 /* false: the ring is full. */
 static inline bool
 iso__ring_push(iso__ring *ring, void *value)
@@ -67,12 +61,13 @@ iso__ring_push(iso__ring *ring, void *value)
     size_t turn = atomic_load_explicit(&ring->tail, memory_order_relaxed);
     for (;;) {
         iso__cell *cell = &ring->cells[turn & ring->mask];
+        iso__line_claim(cell); /* else it came twice: to be read, and to be written */
         size_t ready = atomic_load_explicit(&cell->turn, memory_order_acquire);
         if (ready == turn) {
             if (atomic_compare_exchange_weak_explicit(&ring->tail, &turn, turn + 1, memory_order_relaxed,
                                                       memory_order_relaxed)) {
                 atomic_store_explicit(&cell->value, value, memory_order_relaxed);
-                atomic_store(&cell->turn, turn + 1);
+                atomic_store_explicit(&cell->turn, turn + 1, memory_order_release);
                 return true;
             }
         } else if ((intptr_t)(ready - turn) < 0) {

@@ -6,129 +6,6 @@
 #include "engine/caller.h"
 #include "engine/queue.h"
 
-#define KEPT_CAPACITY (64u << 10) /* a pooled task keeps a buffer of this size; larger ones are freed */
-
-/* ---- the pool ---- */
-
-iso__pool *
-iso__pool_new(uint32_t spin_us)
-{
-    iso__pool *pool = calloc(1, sizeof *pool);
-    if (pool != NULL) {
-        atomic_store(&pool->made, 1);
-        pthread_mutex_init(&pool->lock, NULL);
-        pool->spin_us = spin_us;
-    }
-    return pool;
-}
-
-static void
-unmake(iso__pool *pool)
-{
-    if (atomic_fetch_sub(&pool->made, 1) > 1)
-        return;
-    pthread_mutex_destroy(&pool->lock);
-    free(pool);
-}
-
-static void
-task_destroy(iso_task *task)
-{
-    iso__pool *pool = task->pool;
-    iso__edits_fini(&task->edits);
-    iso__text_fini(&task->error);
-    iso__text_fini(&task->refusal_text);
-    if (task->octets != task->small)
-        free(task->octets);
-    free(task);
-    unmake(pool);
-}
-
-static void
-destroy_list(iso_task *task)
-{
-    while (task != NULL) {
-        iso_task *next = task->next;
-        task_destroy(task);
-        task = next;
-    }
-}
-
-static iso_task *
-task_make(iso__pool *pool)
-{
-    iso_task *task = iso__lines_new(sizeof *task);
-    if (task != NULL) {
-        task->pool = pool;
-        task->octets = task->small;
-        task->capacity = sizeof task->small;
-        atomic_fetch_add(&pool->made, 1);
-    }
-    return task;
-}
-
-iso_task *
-iso__pool_take(iso__pool *pool, int *count_out)
-{
-    pthread_mutex_lock(&pool->lock);
-    iso_task *first = pool->ready;
-    if (first != NULL)
-        pool->ready = first->next_bundle;
-    pthread_mutex_unlock(&pool->lock);
-    *count_out = first != NULL ? first->bundle : 1;
-    return first != NULL ? first : task_make(pool);
-}
-
-bool
-iso__task_shrink(iso_task *task)
-{
-    if (task->capacity > KEPT_CAPACITY) {
-        free(task->octets);
-        task->octets = task->small;
-        task->capacity = sizeof task->small;
-    }
-    return !atomic_load_explicit(&task->pool->closed, memory_order_relaxed);
-}
-
-void
-iso__pool_give(iso_task *first, iso_task *last, int count)
-{
-    iso__pool *pool = first->pool; /* there at least until these tasks are given or destroyed */
-    last->next = NULL;
-    for (iso_task *task = first; task != NULL; task = task->next)
-        iso__task_shrink(task);
-    first->bundle = count;
-    pthread_mutex_lock(&pool->lock);
-    bool closed = pool->closed;
-    if (!closed) {
-        first->next_bundle = pool->ready;
-        pool->ready = first;
-    }
-    pthread_mutex_unlock(&pool->lock);
-    if (closed)
-        destroy_list(first);
-}
-
-void
-iso__pool_close(iso__pool *pool)
-{
-    if (pool == NULL)
-        return;
-    pthread_mutex_lock(&pool->lock);
-    iso_task *ready = pool->ready;
-    pool->ready = NULL;
-    pool->closed = true;
-    pthread_mutex_unlock(&pool->lock);
-    while (ready != NULL) {
-        iso_task *next = ready->next_bundle;
-        destroy_list(ready);
-        ready = next;
-    }
-    unmake(pool);
-}
-
-/* ---- a task ---- */
-
 static bool
 reserve(iso_task *task, size_t n)
 {
@@ -148,7 +25,7 @@ static void
 copy_arguments(iso_task *task, const char *method, size_t method_n, const iso_msg *msg, iso_str extra)
 {
     char *at = task->octets;
-    task->method = memcpy(at, method, method_n);
+    task->method = method_n == 0 ? method : memcpy(at, method, method_n);
     at += method_n;
     task->extra = (iso_str){NULL, 0};
     if (extra.p != NULL) {
@@ -183,18 +60,20 @@ iso__task_new(iso__caller *caller, iso_engine *engine, const char *method, const
     iso_task *task = iso__caller_take(caller, engine->queue->pool);
     if (task == NULL)
         return NULL;
-    size_t method_n = strlen(method) + 1;
+    const char *kept = iso__name_keep(method);
+    size_t method_n = kept != NULL ? 0 : strlen(method) + 1;
     if (!reserve(task, method_n + (extra.p != NULL ? extra.n : 0) + msg->length)) {
         iso__caller_keep(caller, task);
         return NULL;
     }
-    copy_arguments(task, method, method_n, msg, extra);
+    copy_arguments(task, kept != NULL ? kept : method, method_n, msg, extra);
     bool forget = (flags & ISO_SUBMIT_FORGET) != 0;
     clear_result(task);
+    task->usual = iso__usual_of(msg);
     task->engine = engine;
     task->user = user;
     task->target = target;
-    task->flags = forget ? flags & ~(unsigned)ISO_SUBMIT_NOTIFY : flags;
+    task->flags = (uint16_t)(forget ? flags & ~(unsigned)ISO_SUBMIT_NOTIFY : flags);
     atomic_store_explicit(&task->rank, 0, memory_order_relaxed);
     atomic_store_explicit(&task->state, ISO__TASK_QUEUED | ISO__HELD_BY_QUEUE | (forget ? 0 : ISO__HELD_BY_SUBMITTER),
                           memory_order_relaxed);
@@ -204,7 +83,7 @@ iso__task_new(iso__caller *caller, iso_engine *engine, const char *method, const
 static void
 put_back(iso_task *task)
 {
-    iso__caller_keep(iso__caller_of_thread, task);
+    iso__caller_keep(iso__caller_here(), task);
 }
 
 uint32_t

@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "engine/line.h"
 #include "engine/pile.h"
+#include "engine/pool.h"
 
 struct iso__caller;
 
@@ -34,28 +35,25 @@ enum iso__task_state {
 };
 
 #define ISO__TASK_SMALL 1216 /* octets of method, extra and message that need no memory of their own */
-#define ISO__POOL_BUNDLE 32 /* tasks that move between a pool and a thread together */
 
 /* In the order of the lines of the cache. A call that succeeds without edits moves the first (with the call,
  * and back with the answer), the third, and what it reads of the octets; not the second. */
 struct iso_task {
-    _Alignas(ISO__LINE) uint32_t flags; /* ISO_SUBMIT_... */
+    _Alignas(ISO__LINE) uint16_t flags; /* ISO_SUBMIT_... */
+    iso__usual usual;   /* the start line, which the submitter has at hand: the rank need not wait for the octets */
     int target;         /* the rank that it was handed to, or ISO_ANY_RANK */
-    const char *method; /* in octets */
+    const char *method; /* kept (names.h), or in octets */
     iso_str extra;      /* in octets */
-    iso_task *next;     /* in a pool, a thread's tasks, or a rank's spent ones */
+    iso_engine *engine;
     _Atomic uint32_t state;
     _Atomic int rank;    /* that took it, 0 until one did or, for one rank, until it is done */
     iso_result result;   /* the rank's until the task is done; what a call need not have is absent before */
-    iso_engine *engine;
+    void *user;
     iso_msg msg; /* its data in octets */
     char small[ISO__TASK_SMALL];
-    iso_task *next_bundle; /* in a pool, of the first of a bundle */
-    int bundle;            /* how many that has */
     char *octets; /* `small`, or memory of its own */
     size_t capacity;
     struct iso__pool *pool;
-    void *user;
     iso_edits edits;    /* what result.edits points to */
     iso__text error;    /* what result.error points to */
     iso_result refusal; /* the refuser's, as its text */
@@ -65,30 +63,17 @@ struct iso_task {
 _Static_assert(offsetof(struct iso_task, result.new_uri) == ISO__LINE, "a plain answer is on the first line");
 _Static_assert(offsetof(struct iso_task, msg) == 2 * ISO__LINE, "the message is on the third line");
 
-/* Tasks that are used again, in bundles. Outlives its engine while anybody has one of its tasks. */
-typedef struct iso__pool {
-    /* Guards ready and closed. A mutex, not a spin: with thousands of callers the holder loses its core. */
-    pthread_mutex_t lock;
-    _Atomic bool closed; /* the engine has gone: nothing is kept any more */
-    uint32_t spin_us;    /* the engine's setting, for who waits for a task */
-    iso_task *ready;
-    _Atomic size_t made; /* tasks that exist, plus 1 while the engine does; the last one frees the pool */
-} iso__pool;
-
-iso__pool *iso__pool_new(uint32_t spin_us);
-void iso__pool_close(iso__pool *pool); /* the engine goes: frees what is not in use */
-/* Some tasks, a list through next, or a new one. NULL: out of memory. */
-iso_task *iso__pool_take(iso__pool *pool, int *count_out);
-/* Puts `count` tasks that nobody holds back into their pool. */
-void iso__pool_give(iso_task *first, iso_task *last, int count);
+/* Whether its octets are in `small`; then the lines after it need not be looked at. */
+static inline bool
+iso__task_is_small(const iso_task *task)
+{
+    return (uintptr_t)task->msg.data - (uintptr_t)task->small < sizeof task->small;
+}
 
 /* Copies the arguments into a task and makes it QUEUED, held by the queue and, unless it is to be forgotten,
  * by the submitter. NULL: out of memory. */
 iso_task *iso__task_new(struct iso__caller *caller, iso_engine *engine, const char *method, const iso_msg *msg,
                         iso_str extra, void *user, unsigned flags, int target);
-/* Frees a large buffer. false: the pool is closed, the task should not be kept. */
-bool iso__task_shrink(iso_task *task);
-
 /* Of a rank that popped it: whether it is to be run. false: it is none of the rank's business any more. */
 bool iso__task_claim(iso_task *task);
 /* Of a rank that waits for it, and finds that no rank can take it. The ring still has it. */

@@ -7,6 +7,7 @@
 #include "engine/queue.h"
 #include "engine/states.h"
 
+#define LOOK_LATER 4 /* pauses: no call is over sooner, and each look takes the line from the rank that writes it */
 #define SLICE_NS 1000000 /* a waiting rank looks this often whether it became part of a circle */
 
 /* Guards blocked, waits_for and next_blocked of all lanes; innermost, never held over anything that waits. */
@@ -48,6 +49,8 @@ wait_on_host_thread(iso_task *task, int64_t timeout_ns)
     if (caller == NULL)
         return ISO_ENOMEM;
     iso__spin_set(&caller->wait_spin, task->pool->spin_us);
+    for (int i = 0; i < LOOK_LATER; i++)
+        iso__pause();
     if (iso__spin_until(&caller->wait_spin, false, task_ready, task))
         return 0;
     uint64_t end = timeout_ns >= 0 ? iso__clock_monotonic_ns() + (uint64_t)timeout_ns : 0;

@@ -86,10 +86,11 @@ typedef struct script_slot {
     iso_index index;
 } script_slot;
 
-/* Puts the slot's object over a message. Returns it borrowed, or NULL: without an error set the
+/* Puts the slot's object over a message. `usual` is its start line, if somebody looked at it before, or 0: then
+ * msg->index is NULL. Returns it borrowed, or NULL: without an error set the
  * octets are not SIP (start line), with one set it is MemoryError. */
 static inline script_msg *script_slot_enter(script_state *state, script_slot *slot, const iso_msg *msg,
-                                            iso_edits *edits);
+                                            iso__usual usual, iso_edits *edits);
 /* The call ended: if the method kept the object, it gets its own copy of the message and becomes
  * read-only, and the slot lets go of it; else it is made ready for the next one. Never fails; if there
  * is no memory for the copy, reads of the kept object raise RuntimeError. */

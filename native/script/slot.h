@@ -19,10 +19,13 @@ void script_slot_release(script_slot *slot, script_msg *object);
 script_msg *script_slot_enter_other(script_state *state, script_slot *slot, const iso_msg *msg);
 
 static inline script_msg *
-script_slot_enter(script_state *state, script_slot *slot, const iso_msg *msg, iso_edits *edits)
+script_slot_enter(script_state *state, script_slot *slot, const iso_msg *msg, iso__usual usual, iso_edits *edits)
 {
     script_msg *object = slot->request;
-    if (object != NULL && msg->index == NULL && iso__usual_line_again(msg, slot->last, &slot->index)) {
+    bool known = object != NULL && usual != 0 && slot->last == iso__usual_start(usual);
+    if (known)
+        iso__usual_unpack(usual, &slot->index);
+    if (known || (object != NULL && msg->index == NULL && iso__usual_line_again(msg, slot->last, &slot->index))) {
         object->index = NULL;
         object->storage = &slot->index;
     } else {

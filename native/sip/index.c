@@ -170,8 +170,11 @@ any_line(const iso_msg *msg, iso_index *index)
 int
 iso_msg_start_line(const iso_msg *msg, iso_index *index)
 {
-    if (__builtin_expect(iso__usual_line(msg, index), 1))
+    iso__usual usual = iso__usual_of(msg);
+    if (__builtin_expect(usual != 0, 1)) {
+        iso__usual_unpack(usual, index);
         return 0;
+    }
     index->overflow = index->body = 0;
     index->row_count = 0;
     index->type = index->complete = index->method = 0;

@@ -35,8 +35,8 @@ const iso__line_start iso__line_starts[ISO_METHOD_COUNT] = {
     START(ISO_METHOD_MESSAGE, "MESSAGE", "\xff\xff\xff\xff\xff\xff\xff"),
     START(ISO_METHOD_UPDATE, "UPDATE", "\xff\xff\xff\xff\xff\xff"),
     [ISO_METHOD_OTHER] = {.octets = "?"},
-    [ISO_METHOD_REGISTER] = {.octets = "?"},
-    [ISO_METHOD_SUBSCRIBE] = {.octets = "?"},
+    [ISO_METHOD_REGISTER] = {.octets = "?", .method_n = 8, .method = ISO_METHOD_REGISTER},
+    [ISO_METHOD_SUBSCRIBE] = {.octets = "?", .method_n = 9, .method = ISO_METHOD_SUBSCRIBE},
 };
 
 int

@@ -8,10 +8,10 @@
 
 #define ISO__USUAL_LEAST (2 * ISO__SCAN_BLOCK + 16) /* two blocks, and what follows the second space */
 
-/* What follows a method of method_n octets and a space: a R-URI that ends in the first 128 octets, "SIP/2.0",
- * CR LF. `low` is the mask of the first block. 1, or 0: iso_msg_start_line must look. */
-static inline int
-iso__usual_rest(const char *data, uint64_t low, uint32_t method_n, int method, iso_index *index)
+/* Where the R-URI ends after a method of method_n octets and a space, if what follows is usual: a R-URI that ends in the
+ * first 128 octets, "SIP/2.0", CR LF. `low` is the mask of the first block. 0: iso_msg_start_line must look. */
+static inline uint32_t
+iso__usual_uri_end(const char *data, uint64_t low, uint32_t method_n)
 {
     uint64_t rest = low & (low - 1); /* without the space after the method */
     uint32_t next = 0;
@@ -21,11 +21,17 @@ iso__usual_rest(const char *data, uint64_t low, uint32_t method_n, int method, i
         if (rest == 0)
             return 0;
     }
-    uint32_t uri = method_n + 1;
     uint32_t uri_end = next + (uint32_t)__builtin_ctzll(rest);
     if (iso__load8(data + uri_end) != iso__load8(" SIP/2.0") || data[uri_end + 8] != '\r' ||
-        data[uri_end + 9] != '\n' || uri_end == uri)
+        data[uri_end + 9] != '\n' || uri_end == method_n + 1)
         return 0;
+    return uri_end;
+}
+
+static inline void
+iso__usual_fill(uint32_t method_n, uint32_t method, uint32_t uri_end, iso_index *index)
+{
+    uint32_t uri = method_n + 1;
     index->start = index->overflow = index->body = 0;
     index->headers = uri_end + 10;
     index->first_n = method_n;
@@ -38,12 +44,14 @@ iso__usual_rest(const char *data, uint64_t low, uint32_t method_n, int method, i
     index->complete = 0;
     index->method = (uint8_t)method;
     memset(index->reserved, 0, sizeof index->reserved); /* one store for all of these */
-    return 1;
 }
 
-/* The usual start line of a known method. */
-static inline int
-iso__usual_line(const iso_msg *msg, iso_index *index)
+/* A usual start line in 16 bits, for who looks at it on another thread than the one that needs it: the method, then
+ * the end of the R-URI. 0: it is not usual, or the method has no number. */
+typedef uint16_t iso__usual;
+
+static inline iso__usual
+iso__usual_of(const iso_msg *msg)
 {
     const char *data = msg->data;
     uint64_t low = msg->length >= ISO__USUAL_LEAST ? iso__scan_low64(data) : 0;
@@ -53,17 +61,34 @@ iso__usual_line(const iso_msg *msg, iso_index *index)
     if (method_n - 1 >= ISO__METHOD_LONGEST || data[method_n] != ' ')
         return 0;
     int method = iso__method_at(data, method_n);
-    return method != ISO_METHOD_OTHER && iso__usual_rest(data, low, method_n, method, index);
+    uint32_t uri_end = method != ISO_METHOD_OTHER ? iso__usual_uri_end(data, low, method_n) : 0;
+    return uri_end != 0 ? (iso__usual)((unsigned)method << 8 | uri_end) : 0;
 }
 
-/* The same for the method that the last message had: nearly all have one of two or three. */
+static inline const iso__line_start *
+iso__usual_start(iso__usual usual)
+{
+    return &iso__line_starts[usual >> 8];
+}
+
+static inline void
+iso__usual_unpack(iso__usual usual, iso_index *index)
+{
+    iso__usual_fill(iso__usual_start(usual)->method_n, usual >> 8, usual & 0xff, index);
+}
+
+/* The same for the method that the last message had: nearly all have one of two or three. 1, or 0: look further. */
 static inline int
 iso__usual_line_again(const iso_msg *msg, const iso__line_start *last, iso_index *index)
 {
     const char *data = msg->data;
     if (msg->length < ISO__USUAL_LEAST || (iso__load8(data) & iso__load8(last->mask)) != iso__load8(last->octets))
         return 0;
-    return iso__usual_rest(data, iso__scan_low64(data), last->method_n, last->method, index);
+    uint32_t uri_end = iso__usual_uri_end(data, iso__scan_low64(data), last->method_n);
+    if (uri_end == 0)
+        return 0;
+    iso__usual_fill(last->method_n, last->method, uri_end, index);
+    return 1;
 }
 
 #endif

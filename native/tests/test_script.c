@@ -108,7 +108,7 @@ drive(test_rank *rank, PyObject *callable, iso_msg *msg)
 {
     iso__edits_mark mark = iso__edits_save(&rank->edits);
     script_slot *slot = &rank->slots[rank->depth];
-    script_msg *object = script_slot_enter(rank->state, slot, msg, &rank->edits);
+    script_msg *object = script_slot_enter(rank->state, slot, msg, 0, &rank->edits);
     if (object == NULL) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_ValueError, "not SIP");
