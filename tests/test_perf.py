@@ -137,3 +137,69 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "0 ratios are worse" in command("compare", path, path).expect().out
     assert "there is no case x" in command("run", "x").expect(2).err
     assert "there is no rival x" in command("run", "--rival", "x").expect(2).err
+
+
+# ---- promises and the baseline
+
+
+def kept_of(case: str, series: str, **sides: list[float]) -> dict[str, tuple[float, bool]]:
+    """Own side of each promise of a case -> its ratio, and whether it is kept."""
+    found = results.promises_of(CASES[case], {series: sides})
+    return {kept.promise.own: (kept.ratio, kept.ok) for kept in found}
+
+
+def test_promises_are_held_against_what_ran() -> None:
+    assert kept_of("ladder", "batch", floor=[10.0], isoexec=[15.0]) == {OWN: (1.5, True)}
+    assert kept_of("ladder", "batch", floor=[10.0], isoexec=[17.0]) == {OWN: (1.7, False)}
+    assert kept_of("ladder", "batch", isoexec=[15.0]) == {}
+    two = {"isoexec": [99.0], "floor": [100.0]}
+    assert kept_of("scaling_from_c", "spin_10_us x 2", **two) == {OWN: (0.99, True)}
+    two["isoexec"] = [97.0]
+    assert kept_of("scaling_from_c", "spin_10_us x 2", **two) == {OWN: (0.97, False)}
+
+
+def test_the_best_rival_is_one_that_crosses() -> None:
+    """A thread is faster than a process, and no rival of a promise about processes."""
+    sides = {"isoexec": [1.0], "threads": [2.0], "unix_socket": [31.0], "mp_pipe": [40.0]}
+    assert kept_of("round_trip", "empty", **sides)[OWN] == (1 / 31, True)
+    sides["mp_pipe"] = [29.0]
+    assert kept_of("round_trip", "empty", **sides)[OWN] == (1 / 29, False)
+
+
+def test_a_baseline_is_a_run(tmp_path: Path) -> None:
+    """What is kept of a run says the same as the run, and a slower one is a regression."""
+    run_ = a_run("round_trip", isoexec=[2.0, 3.0, 4.0], fast=[6.0, 6.5, 6.1])
+    path = tmp_path / "new" / "baseline.json"
+    results.reduced(run_).save(path)
+    kept = results.load(path)
+    assert results.figures(kept.cases["round_trip"])["empty"][OWN].median == 3.0
+    assert results.regressions(run_, kept, CASES, 1.01) == []
+    slower = a_run("round_trip", isoexec=[4.0], fast=[6.0])
+    assert len(results.regressions(slower, kept, CASES, 1.2)) == 1
+    slower.save(tmp_path / "slower.json")
+    compared = command("compare", str(tmp_path / "slower.json"), str(path))
+    assert compared.code == 1
+    assert "round_trip, empty: isoexec was 2.03 of fast, is 1.50" in compared.out
+
+
+def test_bench_is_the_suite_of_the_wheel(tmp_path: Path) -> None:
+    """From any folder, with the suite that was installed."""
+    program = Path(sys.executable).parent / "isoexec"
+    listed = run([str(program), "bench", "list"], cwd=tmp_path).expect(0)
+    assert all(f"{name} " in listed.out for name in [*CASES, *RIVALS])
+    done = run([str(program), "bench", "run", "--quick", "--rival", OWN, "memory"], cwd=tmp_path)
+    done.expect(0)
+    assert (tmp_path / "build/perf/results.json").exists()
+    wrong = run([str(program), "bench", "run", "nothing"], cwd=tmp_path)
+    assert wrong.code == 2
+    assert "there is no case nothing" in wrong.err
+
+
+def test_pictures_need_matplotlib(tmp_path: Path) -> None:
+    """Without it the figures are there all the same, and a sentence says what to install."""
+    a_run("memory", isoexec=[5.0], fork=[1.3]).save(tmp_path / "run.json")
+    (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError(name='matplotlib')\n")
+    words = [sys.executable, "-m", "perf", "plot", str(tmp_path / "run.json"), str(tmp_path)]
+    done = run(words, cwd=CHECKOUT, env={"PYTHONPATH": str(tmp_path)})
+    assert done.code == 1
+    assert "pip install matplotlib" in done.err

@@ -320,3 +320,24 @@ def test_one_rank_that_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(errors.ScriptError) as caught:
         Engine(str(script), ranks=4)
     assert "not 3" in caught.value.traceback
+
+
+def test_more_methods_than_names_are_kept(tmp_path: Path) -> None:
+    """The engine keeps a handful of names for the process; a call by any other name is as right."""
+    names = [f"method_{number}" for number in range(150)] + [
+        "m" * length for length in (63, 64, 500)
+    ]
+    script = tmp_path / "many.py"
+    script.write_text(
+        "class Handler:\n    def child_init(self, rank):\n        return 0\n"
+        + "".join(
+            f"    def {name}(self, msg):\n        return {number + 1}\n"
+            for number, name in enumerate(names)
+        )
+        + "def mod_init():\n    return Handler()\n"
+    )
+    with Engine(script, ranks=2) as engine:
+        for _ in range(2):
+            codes = [engine.python_exec(name, INVITE).code for name in names]
+            assert codes == list(range(1, len(names) + 1))
+        assert engine.python_exec("method_", INVITE).outcome == "missing"

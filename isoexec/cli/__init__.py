@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 import isoexec
+from isoexec.cli.bench import bench
 from isoexec.cli.check import check
 from isoexec.cli.common import EXIT_FAILED, EXIT_GOOD, EXIT_INTERRUPTED
 from isoexec.cli.config import config
@@ -25,7 +26,7 @@ def cli() -> None:
     """Runs SIP handler scripts in parallel, one own-GIL Python interpreter per rank."""
 
 
-for _command in (serve, exec_, check, config, demo):
+for _command in (serve, exec_, check, config, demo, bench):
     cli.add_command(_command)
 
 

@@ -4,7 +4,20 @@ import importlib
 
 from perf.suite.measure import Case
 
-FILES = ("round_trip", "ladder", "scaling", "blocking", "wake", "start", "memory", "reload")
+FILES = (
+    "round_trip",
+    "ladder",
+    "corpus",
+    "hand_off",
+    "scaling",
+    "blocking",
+    "wake",
+    "start",
+    "memory",
+    "reload",
+    "deadline",
+    "proxy",
+)
 
 CASES: dict[str, Case] = {
     case.name: case

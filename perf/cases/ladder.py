@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from perf.floor import build
 from perf.floor import run as floor
-from perf.suite.measure import Case, Plan, Samples
+from perf.floor.report import BARS
+from perf.suite.measure import Case, Plan, Promise, Samples
 
-STEPS = ("index", "batch", "attach", "python", "reads")
+STEPS = ("index", "batch", "attach", "main", "python", "reads")
 
 
 def run(plan: Plan) -> Samples:
@@ -20,4 +21,7 @@ def run(plan: Plan) -> Samples:
     return samples
 
 
-CASES = [Case("ladder", "Cost of a call from C, and its floor", "ns", "less", run)]
+PROMISES = tuple(Promise(step, "isoexec", "floor", bar) for step in STEPS if (bar := BARS[step]))
+CASES = [
+    Case("ladder", "Cost of a call from C, and its floor", "ns", "less", run, promises=PROMISES),
+]

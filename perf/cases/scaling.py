@@ -1,7 +1,14 @@
-"""Ranks that work at once: does a second core bring a second one's work, do many hold it?"""
+"""Ranks that work at once: does a second core bring a second one's work, do many hold it?
 
+From Python the callers share the GIL of the main interpreter; from C nobody does.
+"""
+
+from collections.abc import Iterator
+
+from perf.floor import build
+from perf.floor import run as floor
 from perf.rivals.rival import Rival
-from perf.suite.measure import Case, Plan, Samples, throughput
+from perf.suite.measure import Case, Plan, Promise, Samples, throughput
 
 RANKS = (1, 2, 4, 8, 32, 128)
 MOST = {"mp_pipe": 32, "unix_socket": 32, "isoexec_process": 32, "pep734_call": 32, "threads": 32}
@@ -25,4 +32,51 @@ def run(plan: Plan) -> Samples:
     return samples
 
 
-CASES = [Case("scaling", "Calls a second of ranks that work at once", "calls/s", "more", run)]
+FROM_C = floor.FloorPlan(
+    repeats=1,
+    calls=1000,
+    scale_repeats=7,
+    scale_seconds=0.3,
+    scale_patience=30.0,
+    most_ranks=RANKS[-1],
+)
+FROM_C_QUICK = floor.FloorPlan(
+    repeats=1, calls=1000, scale_repeats=1, scale_seconds=0.1, scale_patience=0.0, most_ranks=8
+)
+TWO = "isoexec_with_2_ranks"
+
+
+def _rates(samples: dict[str, list[float]], ranks: int) -> Iterator[tuple[str, list[float]]]:
+    """Calls a second of each side that has so many."""
+    for side in ("floor", "isoexec", "fork"):
+        if times := samples.get(f"{side}_{ranks}"):
+            yield side, [1e9 / time for time in times]
+    if ranks > 2:
+        yield TWO, [1e9 / time for time in samples["isoexec_2"]]
+
+
+def run_from_c(plan: Plan) -> Samples:
+    plan.progress("ranks of a host in C")
+    wanted = FROM_C_QUICK if plan.quick else FROM_C
+    script = build.SOURCES / "busy_handler.py"
+    taken = floor.measure_scaling(build.require_wheel(), wanted, script).samples["scaling"]
+    counts = [ranks for ranks in RANKS if f"isoexec_{ranks}" in taken]
+    return {f"spin_10_us x {ranks}": dict(_rates(taken, ranks)) for ranks in counts}
+
+
+HOLD = 0.97
+PROMISES = (
+    Promise("spin_10_us x 2", "isoexec", "floor", 0.98),
+    *(Promise(f"spin_10_us x {ranks}", "isoexec", TWO, HOLD) for ranks in RANKS[3:]),
+)
+CASES = [
+    Case("scaling", "Calls a second of ranks that work at once", "calls/s", "more", run),
+    Case(
+        "scaling_from_c",
+        "Calls a second of ranks that work at once, from C",
+        "calls/s",
+        "more",
+        run_from_c,
+        promises=PROMISES,
+    ),
+]

@@ -1,6 +1,6 @@
 """From nothing to the first answers: each start in a program of its own."""
 
-from perf.suite.measure import Case, Plan, Samples, figure_of
+from perf.suite.measure import Case, Plan, Promise, Samples, figure_of
 
 RANKS = (1, 8)
 
@@ -19,4 +19,23 @@ def run(plan: Plan) -> Samples:
     return samples
 
 
-CASES = [Case("start", "From nothing to the first answer of each rank", "s", "less", run)]
+def run_open(plan: Plan) -> Samples:
+    sides: dict[str, list[float]] = {"alone": [], "isoexec": []}
+    for _ in range(1 if plan.quick else 7):
+        for side, way in (("alone", "alone"), ("isoexec", "together")):
+            plan.progress(f"eight ranks, {way}")
+            sides[side].append(figure_of("open_program", way))
+    return {"8 ranks": sides}
+
+
+CASES = [
+    Case("start", "From nothing to the first answer of each rank", "s", "less", run),
+    Case(
+        "open",
+        "Eight ranks with ten imports opened at once, beside eight times one, by the cores",
+        "s",
+        "less",
+        run_open,
+        promises=(Promise("8 ranks", "isoexec", "alone", 1.2),),
+    ),
+]

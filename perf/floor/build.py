@@ -16,6 +16,7 @@ RANK = ["rank.c", "index.c"]
 PROGRAM = [
     "main.c",
     "calls.c",
+    "forks.c",
     "index_case.c",
     "scale.c",
     "worker.c",

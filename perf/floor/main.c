@@ -1,5 +1,6 @@
 /* main.c: the floor program. Runs every case on the floor's own ranks and on isoexec's in turn, in one
  * process, and prints one line a sample. Started by `python -m perf floor`, which builds it. */
+#include "forks.h"
 #include "log.h"
 #include "measure.h"
 #include "side.h"
@@ -37,6 +38,7 @@ main(int argc, char **argv)
     struct floor_side sides[FLOOR_SIDES] = {floor_side_floor, floor_side_isoexec, floor_side_isoexec,
                                             floor_side_floor_main, floor_side_isoexec};
     struct floor_plan plan;
+    struct floor_forks forks;
     iso_engine *sampled, *full, *in_main;
 
     if (argc != 8) {
@@ -57,17 +59,19 @@ main(int argc, char **argv)
         fprintf(stderr, "floor: a number is out of range\n");
         return 2;
     }
+    sides[0].context = plan.script;
+    floor_forks_start(&forks, &sides[0]);
     sampled = make_engine(&plan, 0, ISO_ISOLATION_OWN_GIL); /* starts Python, which the floor's ranks then use too */
     full = make_engine(&plan, ISO_TIMING_FULL, ISO_ISOLATION_OWN_GIL);
     in_main = make_engine(&plan, 0, ISO_ISOLATION_MAIN);
-    sides[0].context = plan.script;
     sides[1].context = sampled;
     sides[2].context = full;
     sides[3].context = plan.script;
     sides[4].context = in_main;
     floor_measure_index(&plan);
     floor_measure_calls(&plan, sides);
-    floor_measure_scaling(&plan, sides);
+    floor_measure_scaling(&plan, sides, &forks);
+    floor_forks_end(&forks);
     if (iso_engine_destroy(in_main) || iso_engine_destroy(full) || iso_engine_destroy(sampled)) {
         fprintf(stderr, "isoexec: ranks were abandoned\n");
     }

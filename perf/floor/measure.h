@@ -34,14 +34,16 @@ struct floor_plan {
     double patience; /* seconds of that case after which disturbed samples stand */
     int most_ranks; /* of the scaling case, at most FLOOR_MOST_RANKS */
 };
-#define FLOOR_MOST_RANKS 32
+#define FLOOR_MOST_RANKS 128
 
 /* One rank of each side, all cases in turn. The third side is isoexec with full timing; the last two are the floor
  * and isoexec in the main interpreter. */
 #define FLOOR_SIDES 5
 void floor_measure_calls(const struct floor_plan *plan, const struct floor_side sides[FLOOR_SIDES]);
 void floor_measure_index(const struct floor_plan *plan);
-/* Ranks in parallel, both sides in turn. */
-void floor_measure_scaling(const struct floor_plan *plan, const struct floor_side sides[2]);
+struct floor_forks;
+/* Ranks in parallel, both sides and the forked processes in turn. */
+void floor_measure_scaling(const struct floor_plan *plan, const struct floor_side sides[2],
+                           const struct floor_forks *forks);
 
 #endif

@@ -103,6 +103,8 @@ def _scaling_case(sides: dict[str, list[float]]) -> Case:
     floor, isoexec = (_speed_up(sides, side, 2, 1) for side in ("floor", "isoexec"))
     details = {"floor_speed_up": floor, "isoexec_speed_up": isoexec}
     details |= {f"{side}_cpu_growth": _cpu_growth(sides, side) for side in ("floor", "isoexec")}
+    if "fork_2" in sides:
+        details["isoexec_2_to_fork_2"] = median(sides["fork_2"]) / median(sides["isoexec_2"])
     holds = []
     for ranks in (8, 32):
         for side in ("floor", "isoexec"):

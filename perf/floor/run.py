@@ -130,6 +130,17 @@ def require_x86() -> None:
         raise build.FloorError("the floor is written for x86-64 only.")
 
 
+def measure_scaling(version: str, plan: FloorPlan, script: Path) -> Results:
+    """The C cases alone, with the handler of a script; its `route` is what ranks do at once."""
+    require_x86()
+    results = Results(version, plan)
+    with tempfile.TemporaryDirectory(prefix="isoexec-scaling-") as name:
+        program = build.build_program(Path(name))
+        with watched(results):
+            run_cases([str(program), str(script), *plan.arguments()], results.samples)
+    return results
+
+
 def measure(version: str, plan: FloorPlan) -> Results:
     """Builds and runs all cases."""
     require_x86()

@@ -1,6 +1,7 @@
 /* scale.c: the case scaling, calls per second of n ranks at once, each on its own thread, attached per
  * call. Wall time, so a sample in which other processes used the cores is taken again. */
 #define _GNU_SOURCE
+#include "forks.h"
 #include "measure.h"
 #include "worker.h"
 
@@ -146,10 +147,22 @@ race(struct floor_worker *workers, int ranks, double seconds, uint64_t until)
     print_sample("others_", workers, ranks, best.others);
 }
 
-void
-floor_measure_scaling(const struct floor_plan *plan, const struct floor_side sides[2])
+static void
+race_forks(const struct floor_forks *forks, int count, double seconds, uint64_t until)
 {
-    static const int counts[] = {1, 2, 8, 32};
+    char label[32];
+
+    if (floor_clock(CLOCK_MONOTONIC) < until) {
+        wait_for_quiet();
+    }
+    snprintf(label, sizeof label, "fork_%d", count);
+    floor_sample("scaling", label, floor_forks_race(forks, count, seconds));
+}
+
+void
+floor_measure_scaling(const struct floor_plan *plan, const struct floor_side sides[2], const struct floor_forks *forks)
+{
+    static const int counts[] = {1, 2, 8, 32, 128};
     static struct floor_worker workers[2][FLOOR_MOST_RANKS];
     uint64_t until;
 
@@ -164,6 +177,9 @@ floor_measure_scaling(const struct floor_plan *plan, const struct floor_side sid
         for (size_t i = 0; i < sizeof counts / sizeof *counts && counts[i] <= plan->most_ranks; i++) {
             for (int side = 0; side < 2; side++) {
                 race(workers[side], counts[i], plan->seconds, until);
+            }
+            if (counts[i] <= FLOOR_FORKS) {
+                race_forks(forks, counts[i], plan->seconds, until);
             }
         }
     }

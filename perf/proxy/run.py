@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,20 +51,27 @@ def _command_isoexec(case: str, _folder: Path) -> list[str]:
     return [sys.executable, "-P", "-m", "isoexec", "serve", *options, handler]
 
 
-def _command_kamailio(case: str, folder: Path) -> list[str]:
+def find_kamailio() -> tuple[str, Path] | None:
+    """The program, and its module app_python3."""
     program = shutil.which("kamailio", path="/usr/sbin:/usr/local/sbin")
     found = sorted(Path("/usr/lib").glob("*/kamailio/modules/app_python3.so"))
-    if program is None or not found:
+    return (program, found[0]) if program and found else None
+
+
+def _command_kamailio(case: str, folder: Path, allocator: str = "tlsf") -> list[str]:
+    installed = find_kamailio()
+    if installed is None:
         raise build.FloorError(
             "Kamailio is not installed; apt install kamailio kamailio-python3-modules."
         )
+    program, module = installed
     text = (SOURCES / "kamailio.cfg.in").read_text()
-    values = {"MODULES": f"{found[0].parent}/", "HANDLER": f"{SOURCES}/handler.py"}
+    values = {"MODULES": f"{module.parent}/", "HANDLER": f"{SOURCES}/handler.py"}
     for name, value in (values | {"ROUTE": ROUTES[case]}).items():
         text = text.replace(f"@{name}@", value)
     config = folder / "kamailio.cfg"
     config.write_text(text)
-    memory = ["-m", "1024", "-M", "16", "-x", "tlsf", "-X", "tlsf"]
+    memory = ["-m", "1024", "-M", "16", "-x", allocator, "-X", allocator]
     return [program, "-f", str(config), "-DD", "-E", "-Y", str(folder), *memory]
 
 
@@ -72,8 +79,18 @@ def _command_bare(_case: str, folder: Path) -> list[str]:
     return [str(folder / "load"), "answer", str(PORT)]
 
 
+def _command_kamailio_qm(case: str, folder: Path) -> list[str]:
+    return _command_kamailio(case, folder, "qm")  # what it takes if nobody chooses
+
+
 # Kamailio first: its rate is one that all are measured at.
-SIDES = {"kamailio": _command_kamailio, "isoexec": _command_isoexec, "bare": _command_bare}
+SIDES = ("kamailio", "isoexec", "bare")
+COMMANDS = {
+    "kamailio": _command_kamailio,
+    "kamailio_qm": _command_kamailio_qm,
+    "isoexec": _command_isoexec,
+    "bare": _command_bare,
+}
 
 
 @contextlib.contextmanager
@@ -166,7 +183,7 @@ def _sample(results: Results, folder: Path, case: str, side: str, seconds: float
     callee = [str(folder / "load"), "answer", str(CALLEE_PORT)]
     with (
         _running(callee, LOAD_CORE) as answering,
-        _running(SIDES[side](case, folder), SERVER_CORE) as process,
+        _running(COMMANDS[side](case, folder), SERVER_CORE) as process,
     ):
         _wait_until_up(process, side)
         before = _cpu_ns(process.pid)
@@ -177,7 +194,8 @@ def _sample(results: Results, folder: Path, case: str, side: str, seconds: float
         _run_in_real_time(process.pid)
         _run_in_real_time(answering.pid)
         _, _, lost_at_half, *delays = _load(folder, RATE_WINDOW, rate / 2, seconds)
-        same_rate = results.samples[f"{case}.rate"]["kamailio"][-1] if side != "kamailio" else rate
+        of_kamailio = results.samples[f"{case}.rate"]["kamailio"]
+        same_rate = of_kamailio[-1] if of_kamailio and side != "kamailio" else rate
         _, _, lost_at_same, *same_delays = _load(folder, RATE_WINDOW, same_rate / 2, seconds)
     samples = results.samples
     samples[f"{case}.cpu"][side].append(used / answered)
@@ -188,7 +206,7 @@ def _sample(results: Results, folder: Path, case: str, side: str, seconds: float
         samples[f"{case}.same_{name}"][side].append(same_delay * 1000)
 
 
-def measure(version: str, plan: ProxyPlan) -> Results:
+def measure(version: str, plan: ProxyPlan, sides: Sequence[str] = SIDES) -> Results:
     """Builds the load generator and measures every case, the sides in turn."""
     if len(os.sched_getaffinity(0)) < 2:
         raise build.FloorError("two cores are needed: one for the proxy, one for the load.")
@@ -200,7 +218,7 @@ def measure(version: str, plan: ProxyPlan) -> Results:
             for repeat in range(plan.repeats):
                 say(f"proxy: repeat {repeat + 1} of {plan.repeats}")
                 for case in ROUTES:
-                    for side in SIDES:
+                    for side in sides:
                         if side != "bare" or case == "reply_py":
                             _sample(results, folder, case, side, plan.seconds)
     return results

@@ -1,7 +1,9 @@
 """The commands of the suite: list, run, compare, plot, report."""
 
+import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +13,17 @@ from perf.floor.run import Results, watched
 PATH = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 RESULTS = Path("build/perf/results.json")
+BASELINE = Path("docs/perf/baseline.json")
+
+
+def drawing(name: str) -> Any:
+    """A module that draws."""
+    try:
+        return importlib.import_module(f"perf.suite.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise click.ClickException("pictures need matplotlib: pip install matplotlib") from None
 
 
 class Progress:
@@ -87,8 +100,8 @@ def run_command(names: tuple[str, ...], rivals: tuple[str, ...], quick: bool, ou
 
 
 @click.command("compare")
-@click.argument("new", type=PATH)
-@click.argument("old", type=PATH)
+@click.argument("new", type=PATH, default=RESULTS)
+@click.argument("old", type=PATH, default=BASELINE)
 @click.option(
     "--limit", default=1.15, show_default=True, help="How many times worse is a regression."
 )
@@ -113,23 +126,23 @@ def compare_command(new: Path, old: Path, limit: float) -> None:
 def plot_command(results: Path, folder: Path) -> None:
     """Draws a run: one SVG a picture."""
     from perf.cases import CASES
-    from perf.suite import plots
     from perf.suite.results import load
 
-    for path in plots.write(load(results), CASES, folder):
+    for path in drawing("plots").write(load(results), CASES, folder):
         click.echo(str(path))
 
 
 @click.command("report")
 @click.argument("results", type=PATH, default=RESULTS)
-@click.argument("folder", type=FOLDER, default=Path("docs/perf"))
+@click.argument("folder", type=FOLDER, default=BASELINE.parent)
 def report_command(results: Path, folder: Path) -> None:
-    """Makes the page with tables and pictures."""
+    """Makes the page with tables and pictures, and the baseline for `compare`."""
     from perf.cases import CASES
-    from perf.suite import report
-    from perf.suite.results import load
+    from perf.suite.results import load, reduced
 
+    report = drawing("report")
     report.write(load(results), CASES, folder)
+    reduced(load(results)).save(folder / BASELINE.name)
     click.echo(str(folder / "index.html"))
 
 

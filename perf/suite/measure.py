@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from perf.paths import CHECKOUT
 from perf.rivals import RIVALS
@@ -38,6 +38,19 @@ class WrongAnswerError(Exception):
     """A rival did not do the work: its time says nothing."""
 
 
+BEST = ""  # the best rival that crosses into an interpreter or a process
+
+
+@dataclass(frozen=True)
+class Promise:
+    """`own` over `rival` is at most the bar, or at least if more is better."""
+
+    series: str
+    own: str
+    rival: str
+    bar: float
+
+
 @dataclass
 class Case:
     """One file of `perf/cases`.
@@ -51,7 +64,7 @@ class Case:
     unit: str
     better: str
     run: Callable[[Plan], Samples]
-    details: dict[str, str] = field(default_factory=dict)
+    promises: tuple[Promise, ...] = ()
 
 
 def check(rival: Rival, method: str, answer: int, count: int = 1) -> None:
@@ -74,8 +87,10 @@ def figure_of(program: str, *arguments: object) -> float:
     """What one of the programs of perf/suite prints, run afresh."""
     words = [sys.executable, "-m", f"perf.suite.{program}", *map(str, arguments)]
     done = subprocess.run(
-        words, cwd=CHECKOUT, capture_output=True, check=True, text=True, timeout=120
+        words, cwd=CHECKOUT, capture_output=True, check=False, text=True, timeout=120
     )
+    if done.returncode:
+        raise WrongAnswerError(f"{program} {' '.join(map(str, arguments))}: {done.stderr.strip()}")
     return float(done.stdout)
 
 

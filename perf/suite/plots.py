@@ -150,6 +150,7 @@ def ladder(title: str, samples: dict[str, dict[str, list[float]]]) -> str:
 # Cases that one picture shows; of the others each series has one, with bars.
 DRAWN: dict[str, Callable[[Case, Any], str]] = {
     "scaling": lambda case, taken: lines(case.title, case.unit, taken),
+    "scaling_from_c": lambda case, taken: lines(case.title, case.unit, taken),
     "ladder": lambda case, taken: ladder(case.title, taken),
     "wake": lambda case, taken: distribution(case.title, taken["trickle"]),
     "reload": lambda case, taken: distribution(

@@ -7,7 +7,7 @@ from perf.floor.report import head, noise
 from perf.suite import plots
 from perf.suite.measure import Case
 from perf.suite.results import Run, figures
-from perf.suite.text import rows, wins_of_rivals
+from perf.suite.text import promise_rows, rows, wins_of_rivals
 
 STYLE = """
 body { font: 15px/1.5 sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -35,6 +35,14 @@ def _table(case: Case, series: str, run: Run) -> str:
     return text + "</table>"
 
 
+def _promises(run: Run, cases: dict[str, Case]) -> str:
+    titles = ("promise", "against", "ratio", "bar", "kept")
+    text = "<table><tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"
+    for row in promise_rows(run, cases):
+        text += "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+    return text + "</table>"
+
+
 def page(run: Run, cases: dict[str, Case], pictures: list[str]) -> str:
     wins = wins_of_rivals(run, cases)
     parts = [
@@ -44,6 +52,8 @@ def page(run: Run, cases: dict[str, Case], pictures: list[str]) -> str:
         f"<p>{escape(head(run.results))}</p>",
         f"<p>{METHOD}</p>",
         *(f"<p class=note>{escape(line)}</p>" for line in noise(run.results)),
+        "<h2>What is promised</h2>",
+        _promises(run, cases),
         "<h2>Where a rival wins</h2>",
         "<ul>" + "".join(f"<li>{escape(win)}</li>" for win in wins) + "</ul>"
         if wins

@@ -10,7 +10,8 @@ import orjson
 from perf.floor import build
 from perf.floor.report import Spread, spread_of
 from perf.floor.run import Results
-from perf.suite.measure import Case
+from perf.rivals import RIVALS
+from perf.suite.measure import BEST, Case, Promise
 
 type Figures = dict[str, dict[str, Spread]]
 """series -> rival -> spread"""
@@ -56,6 +57,49 @@ def best_rival(case: Case, sides: dict[str, Spread]) -> str | None:
     others = [name for name in sides if not name.startswith("isoexec") and name != "plain"]
     choose = min if case.better == "less" else max
     return choose(others, key=lambda name: sides[name].median) if others else None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A promise beside what came of it."""
+
+    promise: Promise
+    rival: str
+    ratio: float
+    ok: bool
+
+
+def promises_of(case: Case, samples: dict[str, dict[str, list[float]]]) -> list[Kept]:
+    """Those whose both sides ran."""
+    found, figured = [], figures(samples)
+    for promise in case.promises:
+        sides = figured.get(promise.series, {})
+        rival: str | None = promise.rival
+        if promise.rival == BEST:
+            crossing = {
+                name: spread
+                for name, spread in sides.items()
+                if name in RIVALS and RIVALS[name].crosses in ("interpreter", "process")
+            }
+            rival = best_rival(case, crossing)
+        if rival is None or rival not in sides or promise.own not in sides:
+            continue
+        ratio = sides[promise.own].median / sides[rival].median
+        ok = ratio <= promise.bar if case.better == "less" else ratio >= promise.bar
+        found.append(Kept(promise, rival, ratio, ok))
+    return found
+
+
+def reduced(run: Run) -> Run:
+    """The same with three samples a side, which have its median and its percentiles: to be kept."""
+    cases = {
+        name: {
+            series: {side: [row.low, row.median, row.high] for side, row in sides.items()}
+            for series, sides in figures(samples).items()
+        }
+        for name, samples in run.cases.items()
+    }
+    return Run(run.results, cases)
 
 
 def advantage(case: Case, own: float, other: float) -> float:

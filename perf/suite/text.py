@@ -2,7 +2,7 @@
 
 from perf.floor.report import Spread, head, noise, table
 from perf.suite.measure import Case
-from perf.suite.results import Run, advantage, best_rival, figures
+from perf.suite.results import Run, advantage, best_rival, figures, promises_of
 
 UNITS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 
@@ -54,6 +54,18 @@ def wins_of_rivals(run: Run, cases: dict[str, Case]) -> list[str]:
     return found
 
 
+def promise_rows(run: Run, cases: dict[str, Case]) -> list[tuple[str, ...]]:
+    """Case, series and side; the rival; the ratio of the medians; its bar; yes or NO."""
+    lines: list[tuple[str, ...]] = []
+    for name, samples in run.cases.items():
+        sign = "<=" if cases[name].better == "less" else ">="
+        for kept in promises_of(cases[name], samples):
+            own = f"{name}, {kept.promise.series}: {kept.promise.own}"
+            bar = f"{sign} {kept.promise.bar:.4g}"
+            lines.append((own, kept.rival, f"{kept.ratio:.3g}", bar, "yes" if kept.ok else "NO"))
+    return lines
+
+
 def render(run: Run, cases: dict[str, Case]) -> str:
     lines = [head(run.results)]
     for name, samples in run.cases.items():
@@ -62,4 +74,7 @@ def render(run: Run, cases: dict[str, Case]) -> str:
         for series, sides in figures(samples).items():
             titles = (series, "median", "p10", "p90", "times the best rival")
             lines += ["", *table([titles, *rows(case, sides)])]
+    promised = promise_rows(run, cases)
+    if promised:
+        lines += ["", *table([("promise", "against", "ratio", "bar", "kept"), *promised])]
     return "\n".join([*lines, "", *noise(run.results)])

@@ -1,0 +1,1 @@
+"""Messages of a corpus: what indexing and rendering one takes, in C and in Python."""
