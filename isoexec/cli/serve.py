@@ -17,6 +17,7 @@ from isoexec import Engine, _proxy
 from isoexec.cli.common import (
     ENGINE_LOG,
     EXIT_FAILED,
+    EXIT_GOOD,
     SCRIPT,
     ConfigFailed,
     failures,
@@ -237,4 +238,4 @@ def run(
             pid_file.unlink(missing_ok=True)
         if stuck:
             leave_stuck(stuck)
-    return 0
+        return EXIT_FAILED if engine.close() else EXIT_GOOD  # the log names what was abandoned

@@ -143,13 +143,13 @@ class Agent:
 
 @contextlib.contextmanager
 def answering(
-    scenarios: list[str], way: Way, folder: Path, calls: int, **more: Any
+    scenarios: list[str], way: Way, folder: Path, calls: int, *options: str, **more: Any
 ) -> Iterator[list[Agent]]:
     """The callees of a scenario, once they listen."""
     agents: list[Agent] = []
     try:
         for scenario in scenarios:
-            agents.append(Agent(scenario, way, folder, calls, **more))
+            agents.append(Agent(scenario, way, folder, calls, *options, **more))
             agents[-1].wait_until_bound(way)
         yield agents
     finally:
