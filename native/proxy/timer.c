@@ -74,28 +74,33 @@ spread(proxy_wheel *wheel, unsigned level)
     }
 }
 
-/* A timer that is set for now while this slot fires goes into the same slot, and fires in this round. */
-static void
-fire_slot(proxy_wheel *wheel, void *worker)
+/* A timer that is set for now while this slot fires goes into the same slot. 1: the slot is empty. */
+static int
+fire_slot(proxy_wheel *wheel, void *worker, int *left)
 {
     proxy_timer *timer;
     while ((timer = wheel->slots[0][wheel->tick & (PROXY_WHEEL_SLOTS - 1)]) != NULL) {
+        if ((*left)-- == 0)
+            return 0;
         unlink_timer(timer);
         wheel->count--;
         timer->fire(timer, worker);
     }
+    return 1;
 }
 
 void
 proxy_wheel_run(proxy_wheel *wheel, uint64_t now_ms, void *worker)
 {
     uint64_t now = now_ms / PROXY_TICK_MS;
+    int left = PROXY_WHEEL_ROUND;
     while (wheel->tick <= now) {
         if (wheel->count == 0) {
             wheel->tick = now + 1; /* nothing to spread either */
             return;
         }
-        fire_slot(wheel, worker);
+        if (!fire_slot(wheel, worker, &left))
+            return;
         wheel->tick++;
         if ((wheel->tick & (PROXY_WHEEL_SLOTS - 1)) == 0)
             spread(wheel, 1);

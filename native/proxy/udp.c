@@ -156,7 +156,7 @@ proxy_udp_errors(proxy_worker *worker, int listener)
 {
     char quoted[QUOTED];
     _Alignas(struct cmsghdr) char control[256];
-    for (int i = 0; i < PROXY_BATCH; i++) {
+    for (int i = 0; i < ROUNDS * PROXY_BATCH; i++) { /* they have their part of the memory for what is received */
         struct iovec part = {quoted, sizeof quoted};
         struct msghdr header = {
             .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};

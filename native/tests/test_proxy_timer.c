@@ -99,6 +99,30 @@ test_set_while_it_fires(void)
     CHECK_INT(alarms[0].fired, 2);
 }
 
+/* What came in meanwhile is not kept waiting by many that are due together. */
+static void
+test_many_at_once(void)
+{
+    const int count = 5 * PROXY_WHEEL_ROUND / 2;
+    int fired = 0, runs = 0;
+    now = 0;
+    proxy_wheel_init(&wheel, now);
+    for (int i = 0; i < count; i++)
+        set(&alarms[i], 100);
+    now = 200;
+    while (proxy_wheel_next(&wheel) <= now) {
+        proxy_wheel_run(&wheel, now, &wheel);
+        int before = fired;
+        fired = 0;
+        for (int i = 0; i < count; i++)
+            fired += alarms[i].fired;
+        CHECK(fired > before && fired <= before + PROXY_WHEEL_ROUND);
+        runs++;
+    }
+    CHECK_INT(runs, 3);
+    CHECK_INT(fired, count);
+}
+
 static void
 test_a_long_sleep(void)
 {
@@ -118,5 +142,5 @@ int
 main(int argc, char **argv)
 {
     TEST_MAIN(argc, argv, TEST(test_each_fires_once_and_in_time), TEST(test_ended_and_moved),
-              TEST(test_set_while_it_fires), TEST(test_a_long_sleep));
+              TEST(test_set_while_it_fires), TEST(test_many_at_once), TEST(test_a_long_sleep));
 }
