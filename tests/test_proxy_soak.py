@@ -73,17 +73,12 @@ class BadCallee(threading.Thread):
         self.peer.socket.close()
 
 
-def resident(proxy: Proxy) -> int:
-    pages = Path(f"/proc/{proxy.process.pid}/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-
 def watch(proxy: Proxy, agents: list[Agent]) -> list[int]:
     """Resident memory, once a second, while calls are made."""
     sizes = []
     while any(agent.process.poll() is None for agent in agents):
         assert proxy.process.poll() is None
-        sizes.append(resident(proxy))
+        sizes.append(proxy.resident())
         time.sleep(1)
     return sizes
 

@@ -236,7 +236,8 @@ final(proxy_branch *branch, const proxy_view *reply, const iso_edits *edits)
     }
     const proxy_view *edited = proxy_apply_edits(branch->transaction->worker, reply, edits);
     if (edited != NULL)
-        (void)proxy_keep(&branch->reply, (iso_str){edited->msg.data, edited->msg.length}); /* without: its code alone */
+        (void)proxy_keep(branch->transaction->worker, &branch->reply,
+                         (iso_str){edited->msg.data, edited->msg.length}); /* without: its code alone */
     ended(branch);
 }
 

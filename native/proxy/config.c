@@ -39,7 +39,7 @@ static const row rows[] = {
     TIME(tcp_connect, "5s", "10ms to 60s", 10, 60000, "How long a TCP connection may take to come up."),
     INT(tcp_connections, "4096", "1 to 65535", 1, 65535, "TCP connections of each worker."),
     INT(transactions, "131072", "1 to 1048575", 1, 1048575,
-        "Transactions of each worker; above it requests are answered 503."),
+        "Transactions of each worker, and 8 KiB of messages for each; above it requests are answered 503."),
     TIME(retry_after, "5s", "1s to 1h", 1000, 3600000, "What Retry-After says when the proxy is overloaded."),
     INT(udp_limit, "1300", "0 to 65535", 0, 65535,
         "A request above this many octets goes by TCP unless UDP was asked for (RFC 3261 18.1.1); 0: never."),

@@ -33,6 +33,12 @@ proxy_finished_open(proxy_worker *worker)
     return worker->finished == NULL ? ISO_ENOMEM : 0;
 }
 
+size_t
+proxy_finished_octets(const proxy_worker *worker)
+{
+    return worker->finished->octets;
+}
+
 /* Beside the key of a transaction: what else must be the same (RFC 3261 17.2.3), hashed. */
 static uint64_t
 check_of(const isoproxy *proxy, const proxy_view *request)

@@ -44,7 +44,7 @@ typedef struct isoproxy_config {
     int tcp_idle;                /* 120000: a connection that brings no whole message is closed */
     int tcp_connect;             /* 5000: how long a connection may take to come up */
     int tcp_connections;         /* 4096 for each worker */
-    int transactions;            /* 131072 for each worker; above it requests get 503 with Retry-After */
+    int transactions;            /* 131072 for each worker, and 8 KiB of messages for each; beyond: 503 */
     int retry_after;             /* 5 s: what Retry-After says */
     int udp_limit;               /* 1300 octets: a longer request goes by TCP if it may, 0: never */
     const char *nameserver;      /* "": those of the system; "IPv4:port": asked instead */

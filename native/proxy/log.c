@@ -36,7 +36,7 @@ proxy_log_bad(proxy_worker *worker, const proxy_view *view, const char *what)
     uint64_t second = worker->now / 1000;
     if (second != worker->log_second) {
         if (worker->log_lines > PROXY_LOG_RATE)
-            proxy_log(worker, ISO_LOG_NOTICE, NULL, "%u more bad messages were refused without a line",
+            proxy_log(worker, ISO_LOG_NOTICE, NULL, "%u more messages were refused without a line",
                       worker->log_lines - PROXY_LOG_RATE);
         worker->log_second = second;
         worker->log_lines = 0;

@@ -110,6 +110,7 @@ struct proxy_worker {
     proxy_tcp *tcp;
     proxy_table *table;
     proxy_finished *finished;
+    size_t kept, most_kept; /* keep.c: octets now, and most of them since memory was given back */
     proxy_values values;   /* $var(...) */
     char flags[PROXY_FLAGS][PROXY_FLAG_NAME]; /* names of setflag, in the order they were first used */
     int flag_count;
@@ -384,7 +385,7 @@ uint64_t proxy_transaction_key(const isoproxy *proxy, const proxy_view *view);
 /* The transaction that a request belongs to, NULL: none. `invite`: look for an INVITE whatever the method. */
 proxy_transaction *proxy_transaction_find(proxy_worker *worker, const proxy_view *view, int invite);
 proxy_transaction *proxy_transaction_by_id(proxy_worker *worker, uint32_t id);
-/* Copies the request. NULL: out of memory or above the setting `transactions`. */
+/* Copies the request. NULL: out of memory, above the setting `transactions`, or too many octets are kept. */
 proxy_transaction *proxy_transaction_new(proxy_worker *worker, const proxy_view *view, int listener,
                                          uint64_t connection);
 /* Notes, until the other is called, that the branch ends when the connection to its target does. */
@@ -392,8 +393,20 @@ void proxy_branch_on_stream(proxy_branch *branch);
 void proxy_branch_off_stream(proxy_branch *branch);
 /* Frees it if nothing of it lives any more. Call last after each event. */
 void proxy_transaction_settle(proxy_transaction *transaction);
-/* Replaces a text that is malloc'ed. 0 or ISO_ENOMEM. */
-int proxy_keep(iso_str *slot, iso_str text);
+/* Ends its timers and frees it. The caller takes it out of its transaction. */
+void proxy_branch_free(proxy_branch *branch);
+
+/* keep.c: octets of messages that transactions keep. */
+/* Whether there is room for what comes of one more. */
+int proxy_may_begin(const proxy_worker *worker);
+/* Counts octets that the caller will keep: 0, or ISO_EOVERLOAD: it must not. */
+int proxy_hold(proxy_worker *worker, size_t octets);
+void proxy_release(proxy_worker *worker, size_t octets);
+/* Puts a copy of the text in place of the one before: 0, ISO_ENOMEM or ISO_EOVERLOAD, and the one before stays. */
+int proxy_keep(proxy_worker *worker, iso_str *slot, iso_str text);
+void proxy_let_go(proxy_worker *worker, iso_str *slot);
+/* After a burst: freed memory goes back to the system. Takes some ms then; the rank should be detached. */
+void proxy_give_back(proxy_worker *worker);
 
 /* server.c: replies to the client side. */
 void proxy_server_retransmitted(proxy_transaction *transaction);
@@ -406,6 +419,7 @@ int proxy_server_pass(proxy_transaction *transaction, int code, const proxy_writ
 /* finished.c: the final reply of a non-INVITE transaction, kept for timer J while the transaction is freed. */
 int proxy_finished_open(proxy_worker *worker);
 void proxy_finished_close(proxy_worker *worker);
+size_t proxy_finished_octets(const proxy_worker *worker);
 void proxy_finished_add(const proxy_transaction *transaction, iso_str reply);
 /* Sends the reply again if the request belongs to one: 1, else 0. */
 int proxy_finished_retransmitted(proxy_worker *worker, const proxy_view *request);

@@ -101,7 +101,7 @@ proxy_server_pass(proxy_transaction *transaction, int code, const proxy_writer *
         return ISO_ESPACE;
     /* A 2xx of an INVITE is sent again by who made it (RFC 6026 8.7); other final replies are in finished.c. */
     if (transaction->invite ? code < 200 || code >= 300 : code < 200)
-        (void)proxy_keep(&transaction->reply, proxy_written(message)); /* without memory: no retransmission */
+        (void)proxy_keep(worker, &transaction->reply, proxy_written(message)); /* without: no retransmission */
     transaction->code = (uint16_t)code;
     if (code < 200)
         transaction->state = PROXY_SERVER_PROCEEDING;

@@ -20,9 +20,7 @@ static void
 take_back(proxy_branch *branch)
 {
     branch->transaction->branch_count--;
-    free(branch->spare);
-    free((char *)branch->request.p);
-    free(branch);
+    proxy_branch_free(branch);
 }
 
 /* What another target needs. 0, or -1. */
@@ -32,9 +30,13 @@ keep_spare(proxy_branch *branch, const proxy_plan *plan)
     proxy_worker *worker = branch->transaction->worker;
     proxy_writer to = proxy_out_begin(worker);
     proxy_write_prepared(plan, &to);
-    proxy_spare *spare = to.n <= to.size ? malloc(sizeof *spare + to.n) : NULL;
-    if (spare == NULL)
+    if (to.n > to.size || proxy_hold(worker, to.n) < 0)
         return -1;
+    proxy_spare *spare = malloc(sizeof *spare + to.n);
+    if (spare == NULL) {
+        proxy_release(worker, to.n);
+        return -1;
+    }
     spare->from = plan->from;
     spare->preferred = plan->preferred;
     spare->record_route = plan->record_route;
@@ -90,7 +92,7 @@ send_branch(proxy_branch *branch, proxy_plan *plan)
     } while (switch_to_stream(branch, plan, to.n));
     if (to.n > to.size)
         return 513;
-    if (proxy_keep(&branch->request, proxy_written(&to)) < 0 || proxy_out_send(worker, &plan->target, &to) < 0)
+    if (proxy_keep(worker, &branch->request, proxy_written(&to)) < 0 || proxy_out_send(worker, &plan->target, &to) < 0)
         return 503;
     branch->target = plan->target;
     proxy_client_sent(branch);

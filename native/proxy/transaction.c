@@ -82,19 +82,6 @@ proxy_transaction_by_id(proxy_worker *worker, uint32_t id)
 
 /* ---- life ---- */
 
-int
-proxy_keep(iso_str *slot, iso_str text)
-{
-    char *copy = NULL;
-    if (text.n > 0 && (copy = malloc(text.n)) == NULL)
-        return ISO_ENOMEM;
-    if (text.n > 0)
-        memcpy(copy, text.p, text.n);
-    free((char *)slot->p);
-    *slot = (iso_str){copy, text.n};
-    return 0;
-}
-
 static uint32_t
 take_slot(proxy_table *table)
 {
@@ -125,9 +112,13 @@ proxy_transaction *
 proxy_transaction_new(proxy_worker *worker, const proxy_view *view, int listener, uint64_t connection)
 {
     proxy_table *table = worker->table;
-    proxy_transaction *transaction = table->count < table->max ? copy_request(view) : NULL;
+    proxy_transaction *transaction = NULL;
+    if (table->count < table->max && proxy_may_begin(worker) && proxy_hold(worker, view->msg.length) == 0 &&
+        (transaction = copy_request(view)) == NULL)
+        proxy_release(worker, view->msg.length);
     if (transaction == NULL) {
         proxy_count(worker, overload);
+        proxy_log_bad(worker, view, "there is no room for its transaction (setting transactions)");
         return NULL;
     }
     uint32_t slot = take_slot(table);
@@ -151,16 +142,19 @@ proxy_transaction_new(proxy_worker *worker, const proxy_view *view, int listener
     return transaction;
 }
 
-static void
-free_branch(proxy_worker *worker, proxy_branch *branch)
+void
+proxy_branch_free(proxy_branch *branch)
 {
+    proxy_worker *worker = branch->transaction->worker;
     proxy_branch_off_stream(branch);
     proxy_timer_end(&worker->wheel, &branch->again);
     proxy_timer_end(&worker->wheel, &branch->end);
     proxy_timer_end(&worker->wheel, &branch->ring);
+    if (branch->spare != NULL)
+        proxy_release(worker, branch->spare->length);
     free(branch->spare);
-    free((char *)branch->request.p);
-    free((char *)branch->reply.p);
+    proxy_let_go(worker, &branch->request);
+    proxy_let_go(worker, &branch->reply);
     free(branch);
 }
 
@@ -180,10 +174,11 @@ free_transaction(proxy_transaction *transaction)
     table->count--;
     atomic_store_explicit(&worker->counters.transactions_open, table->count, memory_order_relaxed);
     for (int i = 0; i < transaction->branch_count; i++)
-        free_branch(worker, transaction->branches[i]);
+        proxy_branch_free(transaction->branches[i]);
     proxy_timer_end(&worker->wheel, &transaction->again);
     proxy_timer_end(&worker->wheel, &transaction->end);
-    free((char *)transaction->reply.p);
+    proxy_let_go(worker, &transaction->reply);
+    proxy_release(worker, transaction->request.msg.length);
     proxy_values_clear(&transaction->values);
     free(transaction);
 }

@@ -167,6 +167,7 @@ serve(proxy_worker *worker)
         proxy_wheel_run(&worker->wheel, worker->now, worker);
         proxy_out_flush(worker);
         iso_rank_end(worker->rank);
+        proxy_give_back(worker);
     }
 }
 

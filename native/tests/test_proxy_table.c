@@ -1,4 +1,4 @@
-/* test_proxy_table.c: the transaction table: keys (RFC 3261 17.2.3), ids that are used again, its bound, branches. */
+/* test_proxy_table.c: the transaction table: keys (RFC 3261 17.2.3), ids that are used again, its bounds, branches. */
 #include <stdlib.h>
 
 #include "proxy.h"
@@ -21,6 +21,7 @@ open_table(void)
     proxy.listener_count = 2;
     worker = (proxy_worker){.proxy = &proxy, .number = 2, .now = 1000};
     proxy_wheel_init(&worker.wheel, worker.now);
+    proxy.config.log_level = ISO_LOG_ALERT;
     CHECK_INT(proxy_table_open(&worker), 0);
     CHECK_INT(proxy_finished_open(&worker), 0);
 }
@@ -102,6 +103,36 @@ test_the_bound(void)
     CHECK(proxy_transaction_by_id(&worker, id) == NULL);
     CHECK_INT(proxy_table_count(&worker), MOST);
     close_table();
+}
+
+/* What transactions keep of messages is bounded, whatever they keep it for, and all of it is counted back. */
+static void
+test_octets_are_bounded(void)
+{
+    static char text[100000];
+    const size_t most = (size_t)MOST * 8192;
+    proxy_view view;
+    int kept = 0, code = 0;
+    open_table();
+    proxy_transaction *transaction = proxy_transaction_new(&worker, request(&view, "INVITE", "z9hG4bKone", ""), 0, 0);
+    CHECK(transaction != NULL);
+    while ((code = proxy_keep(&worker, &transaction->reply, (iso_str){text, sizeof text})) == 0 && kept++ < 1000)
+        continue; /* in place of the one before: that one counts no more */
+    CHECK_INT(code, 0);
+    iso_str slots[200] = {{NULL, 0}};
+    for (kept = 0; kept < 200 && code == 0; kept++)
+        code = proxy_keep(&worker, &slots[kept], (iso_str){text, sizeof text});
+    CHECK_INT(code, ISO_EOVERLOAD);
+    CHECK(worker.kept <= most && worker.kept > most - sizeof text);
+    CHECK_INT(transaction->reply.n, sizeof text);
+    CHECK(proxy_keep(&worker, &transaction->reply, (iso_str){text, sizeof text}) == ISO_EOVERLOAD);
+    CHECK_INT(transaction->reply.n, sizeof text); /* it stays */
+    CHECK(proxy_transaction_new(&worker, request(&view, "INVITE", "z9hG4bKtwo", ""), 0, 0) == NULL);
+    for (int i = 0; i < 200; i++)
+        proxy_let_go(&worker, &slots[i]);
+    CHECK(proxy_transaction_new(&worker, request(&view, "INVITE", "z9hG4bKtwo", ""), 0, 0) != NULL);
+    close_table();
+    CHECK_INT(worker.kept, 0);
 }
 
 static void
@@ -219,6 +250,7 @@ test_directory(void)
 int
 main(int argc, char **argv)
 {
-    TEST_MAIN(argc, argv, TEST(test_keys), TEST(test_the_bound), TEST(test_held_ones_stay), TEST(test_branches),
-              TEST(test_finished), TEST(test_finished_are_bounded), TEST(test_directory));
+    TEST_MAIN(argc, argv, TEST(test_keys), TEST(test_the_bound), TEST(test_octets_are_bounded),
+              TEST(test_held_ones_stay), TEST(test_branches), TEST(test_finished), TEST(test_finished_are_bounded),
+              TEST(test_directory));
 }

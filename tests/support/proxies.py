@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from support.run import environment, text
 LIMIT = 15.0  # seconds; no answer takes longer, so a missing one is a failure
 HANDLER = CHECKOUT / "tests/handlers/proxy_basic.py"
 LISTEN = ("udp:127.0.0.1:0", "tcp:127.0.0.1:0", "udp:[::1]:0", "tcp:[::1]:0")
+COUNTER = re.compile(r"(?<!\S)([a-z_]+)[ =](\d+)(?!\S)")
 
 type Address = tuple[str, int]
 
@@ -68,6 +70,22 @@ class Proxy:
             host, _, port = rest.rpartition(":")
             family = 6 if host.startswith("[") else 4
             self.addresses[protocol, family] = (host.strip("[]"), int(port))
+
+    def resident(self) -> int:
+        """Octets of memory that the process has in use."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def counters(self) -> dict[str, int]:
+        """What SIGUSR2 prints; log lines before it are lost."""
+        assert self.process.stderr is not None
+        self.process.send_signal(signal.SIGUSR2)
+        found: dict[str, int] = {}
+        while "overload" not in found:  # the last one
+            line = text(self.process.stderr.readline())
+            assert line, "the proxy has ended"
+            found.update((name, int(value)) for name, value in COUNTER.findall(line))
+        return found
 
     def stop(self, number: signal.Signals = signal.SIGINT, limit: float = LIMIT) -> tuple[int, str]:
         """Sends the signal and waits: (exit code, standard error)."""
