@@ -1,4 +1,4 @@
-"""sippy, a SIP stack of others, as caller and callee through the proxy."""
+"""sippy, a SIP stack of others, as caller and callee through the proxy. It has no SIP over TCP."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from support.sipp import Way
 
 AGENT = CHECKOUT / "tests/peers/sippy_agent.py"
 HANDLER = CHECKOUT / "tests/handlers/proxy_sipp.py"
-UDP = Way("udp", 4)
+WAYS = [Way("udp", 4), Way("udp", 6)]
 # By the caller's case: who is called, what the caller sees, what the callee sees.
 CASES = {
     "call": ("alice", ["Ring 100", "Ring 180", "Connect 200", "end"], ["Try", "Disconnect"]),
@@ -25,10 +25,10 @@ CASES = {
 
 
 class Callee:
-    def __init__(self, folder: Path) -> None:
-        self.port = UDP.free_port()
+    def __init__(self, way: Way, folder: Path) -> None:
+        self.address = f"{way.host}:{way.free_port()}"
         self.process = subprocess.Popen(
-            [sys.executable, str(AGENT), "callee", str(self.port)],
+            [sys.executable, str(AGENT), "callee", self.address],
             cwd=folder,
             env=environment(),
             stdout=subprocess.PIPE,
@@ -40,21 +40,27 @@ class Callee:
         return [text(self.process.stdout.readline()).strip() for _ in range(count)]
 
 
+@pytest.fixture(params=WAYS, ids=["ipv4", "ipv6"])
+def way(request: pytest.FixtureRequest) -> Way:
+    chosen: Way = request.param
+    return chosen
+
+
 @pytest.fixture
-def callee(tmp_path: Path) -> Iterator[Callee]:
-    started = Callee(tmp_path)
+def callee(way: Way, tmp_path: Path) -> Iterator[Callee]:
+    started = Callee(way, tmp_path)
     yield started
     started.process.kill()
     started.process.communicate()
 
 
 @pytest.mark.parametrize("program", ["serve", "isoproxy"])
-def test_calls(tmp_path: Path, callee: Callee, program: str) -> None:
+def test_calls(tmp_path: Path, way: Way, callee: Callee, program: str) -> None:
     with running(program, "-w", "2", handler=HANDLER) as proxy:
-        host, port = proxy.addresses["udp", 4]
+        _, port = proxy.addresses["udp", way.family]
         for case, (user, caller_sees, callee_sees) in CASES.items():
-            target = f"sip:{user}@{UDP.host}:{callee.port}"
-            words = ["caller", str(UDP.free_port()), f"{host}:{port}", case, target]
+            caller, to = f"{way.host}:{way.free_port()}", f"{way.host}:{port}"
+            words = ["caller", caller, to, case, f"sip:{user}@{callee.address}"]
             seen = run([sys.executable, str(AGENT), *words], cwd=tmp_path).expect().out.split("\n")
             assert seen == ["ready", *caller_sees, ""], case
             assert callee.words(len(callee_sees)) == callee_sees, case

@@ -1,4 +1,5 @@
-"""A user agent of sippy, as a process of its own: callee PORT, or caller PORT PROXY CASE TARGET.
+"""A user agent of sippy, as a process of its own: callee HOST:PORT, or
+caller HOST:PORT PROXY CASE TARGET.
 
 A callee rings and answers, or is busy if that is the user that is called. A caller hangs up when
 it was answered, or gives up when it rings if CASE is "cancel". Each prints what happened, a line
@@ -16,7 +17,6 @@ from sippy.SipTransactionManager import SipTransactionManager
 from sippy.Time.Timeout import Timeout
 from sippy.UA import UA
 
-HOST = "127.0.0.1"
 SDP = (
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
     "m=audio 40000 RTP/AVP 0\r\n"
@@ -99,9 +99,10 @@ class Caller:
         ED2.breakLoop()
 
 
-def main(role, port, *rest):
+def main(role, address, *rest):
+    host, port = address.rsplit(":", 1)
     SipConf.my_uaname = "sippy"
-    config = {"_sip_address": HOST, "_sip_port": int(port), "_sip_logger": Silent()}
+    config = {"_sip_address": host, "_sip_port": int(port), "_sip_logger": Silent()}
     peer = Callee(config) if role == "callee" else Caller(config, *rest)
     config["_sip_tm"] = SipTransactionManager(config, peer.request)
     tell("ready")
