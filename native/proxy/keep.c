@@ -44,20 +44,18 @@ proxy_release(proxy_worker *worker, size_t octets)
 int
 proxy_keep(proxy_worker *worker, iso_str *slot, iso_str text)
 {
+    proxy_let_go(worker, slot);
     int code = proxy_hold(worker, text.n);
     if (code < 0) {
         proxy_count(worker, overload);
         return code;
     }
-    char *copy = NULL;
-    if (text.n > 0 && (copy = malloc(text.n)) == NULL) {
+    char *copy = malloc(text.n);
+    if (copy == NULL) {
         proxy_release(worker, text.n);
         return ISO_ENOMEM;
     }
-    if (text.n > 0)
-        memcpy(copy, text.p, text.n);
-    proxy_let_go(worker, slot);
-    *slot = (iso_str){copy, text.n};
+    *slot = (iso_str){memcpy(copy, text.p, text.n), text.n};
     return 0;
 }
 

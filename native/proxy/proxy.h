@@ -402,7 +402,7 @@ int proxy_may_begin(const proxy_worker *worker);
 /* Counts octets that the caller will keep: 0, or ISO_EOVERLOAD: it must not. */
 int proxy_hold(proxy_worker *worker, size_t octets);
 void proxy_release(proxy_worker *worker, size_t octets);
-/* Puts a copy of the text in place of the one before: 0, ISO_ENOMEM or ISO_EOVERLOAD, and the one before stays. */
+/* Puts a copy of a message in place of the one before, which goes: 0, or ISO_ENOMEM or ISO_EOVERLOAD and there is none. */
 int proxy_keep(proxy_worker *worker, iso_str *slot, iso_str text);
 void proxy_let_go(proxy_worker *worker, iso_str *slot);
 /* After a burst: freed memory goes back to the system. Takes some ms then; the rank should be detached. */
