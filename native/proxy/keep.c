@@ -1,7 +1,9 @@
 /* keep.c: the octets of messages that a worker's transactions keep: counted, bounded, and given back to the system
  * after a burst. */
-#include <malloc.h>
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "proxy.h"
 
@@ -76,6 +78,8 @@ proxy_give_back(proxy_worker *worker)
         worker->most_kept = kept;
     } else if (worker->most_kept >= BURST && kept < worker->most_kept / FALL) {
         worker->most_kept = kept;
+#ifdef __GLIBC__ /* others do it by themselves, or not at all */
         malloc_trim(0);
+#endif
     }
 }
