@@ -54,6 +54,12 @@ iso__unit_parse(enum iso__unit kind, const char *text, int64_t *out)
     return -1;
 }
 
+int
+iso_time_parse(const char *text, int64_t *ns_out)
+{
+    return text != NULL && iso__unit_parse(ISO__UNIT_TIME, text, ns_out) == 0 ? 0 : ISO_EINVAL;
+}
+
 void
 iso__unit_format(enum iso__unit kind, int64_t value, char out[ISO__UNIT_TEXT])
 {

@@ -391,6 +391,9 @@ typedef struct iso_config {
 
 /* Every default, and the size. */
 ISO_API void iso_config_init(iso_config *config);
+/* Reads a time as settings take it, into ns: "20ms", "1.5s", "3m", "1h", a plain number of seconds, "none" as 0.
+ * ISO_EINVAL on anything else. */
+ISO_API int iso_time_parse(const char *text, int64_t *ns_out);
 /* Sets one member by its name from text, checked against its range: for a host's config file. Times are
  * "20ms", "1.5s" (ns, us, ms, s, m, h; a plain number is seconds), sizes "64M" (K, M, G), "none" is 0;
  * of a list it is NULL, which is not the same as empty.

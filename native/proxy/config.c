@@ -68,23 +68,12 @@ fail(iso_error *err, const char *name, const char *text, const char *range)
     return ISO_ECONFIG;
 }
 
-/* "20ms", "1.5s", "3m", "1h"; a plain number is seconds. In milliseconds, or -1. */
+/* In milliseconds, or -1. */
 static int64_t
 read_time(const char *text)
 {
-    static const struct {
-        const char *unit;
-        double ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"", 1000}};
-    char *end;
-    double number = strtod(text, &end);
-    if (end == text || !(number >= 0 && number <= 1e9) || strspn(text, "0123456789.") != (size_t)(end - text))
-        return -1;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (strcmp(end, units[i].unit) == 0)
-            return (int64_t)(number * units[i].ms + 0.5);
-    }
-    return -1;
+    int64_t ns;
+    return iso_time_parse(text, &ns) == 0 ? (ns + 500000) / 1000000 : -1;
 }
 
 static int64_t

@@ -145,10 +145,30 @@ test_channels_side_by_side(void)
     queue_end();
 }
 
+/* What a host's own settings may use. */
+static void
+test_times(void)
+{
+    static const struct {
+        const char *text;
+        int64_t ns;
+    } good[] = {{"20ms", 20000000}, {"1.5s", 1500000000}, {"3m", INT64_C(180000000000)}, {"2", 2000000000}, {"none", 0},
+                {"7 us", 7000},     {"-1", -1000000000}};
+    static const char *const bad[] = {"", "x", "5x", "0x10", "inf", "1e9", "ms", "1h2m", "99999999999h"};
+    int64_t ns;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        CHECK_INT(iso_time_parse(good[i].text, &ns), 0);
+        CHECK_INT(ns, good[i].ns);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK_INT(iso_time_parse(bad[i], &ns), ISO_EINVAL);
+    CHECK_INT(iso_time_parse(NULL, &ns), ISO_EINVAL);
+}
+
 int
 main(int argc, char **argv)
 {
-    TEST_MAIN(argc, argv, TEST(test_every_setting_takes_the_text_it_gives), TEST(test_texts), TEST(test_items_of_lists),
-              TEST(test_every_problem_at_once), TEST(test_a_rank_does_not_get_what_can_not_act_on_it),
-              TEST(test_channels_side_by_side));
+    TEST_MAIN(argc, argv, TEST(test_times), TEST(test_every_setting_takes_the_text_it_gives), TEST(test_texts),
+              TEST(test_items_of_lists), TEST(test_every_problem_at_once),
+              TEST(test_a_rank_does_not_get_what_can_not_act_on_it), TEST(test_channels_side_by_side));
 }
