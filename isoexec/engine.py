@@ -290,9 +290,10 @@ class Engine:
         One rank after another does it between two calls, beside the old code, which goes on where
         the new one fails, and in the ranks after it. ``docs/reload.md`` says what is reloaded.
 
-        :param timeout: how long to wait for all ranks, 0 to 3600 seconds.
-        :raises ScriptError: the new script, its ``mod_init`` or ``child_init`` failed; see
-            ``traceback``. The old code goes on.
+        :param timeout: how long to wait for all ranks, 0 to 3600 seconds; the new code has as long
+            in each rank, unless this is 0.
+        :raises ScriptError: the new script, its ``mod_init`` or ``child_init`` failed, or took too
+            long; see ``traceback``. The old code goes on.
         :raises CallTimeoutError: a rank was busy all the time, or nobody serviced it; it reloads
             before its next call.
         :raises RankError: another reload is going on, or this thread is in a call of the engine.

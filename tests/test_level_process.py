@@ -458,6 +458,10 @@ def test_looks_and_reload(open_host: Open, tmp_path: Path) -> None:
     with pytest.raises(errors.IsoexecError, match="could not be loaded"):
         host.ranks[1].run(lambda opened: host.engine.reload())
     assert host.call("one").code == 11
+    script.write_text("while True: pass", encoding="utf-8")
+    with pytest.raises(errors.ScriptError, match="did not load within 300 ms"):
+        host.ranks[1].run(lambda opened: host.engine.reload(timeout=0.3))
+    assert host.call("one").code == 11
     assert pid_of(host) == before and host.engine.stats()[0].reloads == 1
 
 

@@ -4,6 +4,8 @@ import textwrap
 
 import pytest
 
+from isoexec import errors
+from support.host import wait_until
 from support.site import Site
 
 BROKEN = {
@@ -83,6 +85,87 @@ def test_the_old_code_goes_on(site: Site, case: str) -> None:
     site.stop()
     assert not [line for line in site.log.texts() if line.startswith("never")]
     del site.engine
+
+
+ENDLESS = {
+    "top": {"top": "while True: pass"},
+    "mod_init": {"mod_init": "while True: pass"},
+    "child_init": {"child_init": "while True: pass"},
+    "swallowed": {
+        "mod_init": """
+    while True:
+        try:
+            while True: pass
+        except BaseException:
+            if time.monotonic() - began > 0.8: raise
+""",
+        "top": "import time; began = time.monotonic()",
+    },
+    "in a thread": {
+        "top": """
+        import threading
+        def spin():
+            while not ended:
+                pass
+        ended = []
+        thread = threading.Thread(target=spin)
+        thread.start()
+        try:
+            while True: pass
+        finally:
+            ended.append(1)
+            thread.join()
+        """,
+    },
+    "other module": {"top": "import endless"},
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+def test_new_code_that_does_not_end(site: Site, case: str) -> None:
+    """It has as long as the reload; calls go on with the old code, and nothing is left pending."""
+    site.write("endless.py", "while True: pass\n")
+    site.handler("return 3")
+    site.start(ranks=2)
+    site.handler("return 9", **ENDLESS[case])
+    for _ in range(2):
+        error = site.fails("rank 1: the new code did not load within 200 ms", timeout=0.2)
+        assert "DeadlineExceeded" in error.traceback
+        assert [site.go(rank=rank) for rank in (1, 2)] == [3, 3]
+    assert all(site.go(rank=1 + number % 2) == 3 for number in range(2000))
+    site.handler("return 4")
+    site.reload(timeout=20)
+    assert [site.go(rank=rank) for rank in (1, 2)] == [4, 4]
+
+
+def test_new_code_that_waits_outside_python(site: Site) -> None:
+    """Nothing can end it: who asked for it hears so, and the rank serves when it is done."""
+    site.handler("return 3")
+    site.start()
+    site.handler("return 4", top="import time; time.sleep(3)")
+    with pytest.raises(errors.CallTimeoutError, match="has begun to load the new code"):
+        site.reload(timeout=0.2)
+    wait_until(lambda: site.go() in (3, 4))
+    site.handler("return 5")
+    site.reload(timeout=20)
+    assert site.go() == 5
+
+
+def test_code_that_loads_within_its_time(site: Site) -> None:
+    """What is raised when the time is over never reaches a load that ends as it comes."""
+    site.handler("return 0")
+    site.start()
+    for number in range(1, 40):
+        site.handler(f"return {number}", top=f"import time; time.sleep({0.03 + number / 1000})")
+        try:
+            site.reload(timeout=0.05)
+        except errors.ScriptError as error:
+            assert "did not load within 50 ms" in str(error)
+        except errors.CallTimeoutError:
+            pass
+        code = site.go()
+        assert code <= number
+        assert all(site.go() == code for _ in range(200))
 
 
 def test_a_module_imported_late_is_tried_too(site: Site) -> None:

@@ -226,7 +226,7 @@ static void
 do_letter(iso__child *child, const iso__post *down)
 {
     const char *what = iso__region_down(child->region) + down->at;
-    iso__letter letter = {.round = 1}; /* of a reload that has not failed anywhere */
+    iso__letter letter = {.round = 1, .limit_ms = down->count}; /* of a reload that has not failed anywhere */
     letter.code = iso__text_set(&letter.what, what, strlen(what));
     if (letter.code == 0 && down->sizes[1] != ISO__ABSENT)
         letter.code = iso__text_set(&letter.argument, what + down->sizes[0], down->sizes[1]);

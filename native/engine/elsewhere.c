@@ -423,6 +423,7 @@ send_letter(iso__elsewhere *e, int kind, iso__letter *letter)
     const iso__part parts[] = {{letter->what.p != NULL ? letter->what.p : "", letter->what.n + 1},
                                {letter->argument.p, letter->argument.n}};
     process->region->down.number = (uint32_t)kind;
+    process->region->down.count = letter->limit_ms;
     if (iso__say(process, 0, ISO__DOWN_LETTER, parts, 2) < 0)
         return iso__fail(err, ISO_ESPACE, "rank %d: the letter is too large for its process", number);
     enum waited waited = await(e, process);

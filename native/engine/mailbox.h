@@ -15,6 +15,7 @@ typedef struct iso__letter {
     iso_error err;
     iso__text what, argument, answer; /* of a look */
     uint64_t round;                   /* of a reload */
+    uint32_t limit_ms;                /* of a reload: how long the new code may load, 0: no limit */
 } iso__letter;
 
 enum iso__letter_kind { ISO__LETTER_LOOK, ISO__LETTER_RELOAD };

@@ -32,7 +32,7 @@ enum iso__down_kind {
     ISO__DOWN_CALL,      /* parts: method with NUL, extra or absent, message, edits; same_message */
     ISO__DOWN_RESULT,    /* of a host function: code; parts: text or absent, iso_error if it failed, nothing, edits */
     ISO__DOWN_GONE,      /* the same when nobody waits for the call any more */
-    ISO__DOWN_LETTER,    /* number: what is to be done; parts: what, argument or absent */
+    ISO__DOWN_LETTER,    /* number: what is to be done; count: ms that it may take; parts: what, argument or absent */
     ISO__DOWN_STOP,      /* ends the script and the process */
 };
 

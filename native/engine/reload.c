@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "engine/clock.h"
+#include "engine/load_limit.h"
 #include "engine/mailbox.h"
 #include "engine/settings.h"
 #include "engine/states.h"
@@ -58,14 +59,28 @@ tell(iso_rank *rank)
     iso__rank_hold(rank);
 }
 
+/* What an exception in the middle of the new code means to who asked for it. */
+static void
+tell_limit(iso_rank *rank, uint32_t limit_ms, iso_error *err)
+{
+    snprintf(err->message, sizeof err->message, "rank %d: the new code did not load within %u ms, and was ended",
+             rank->number, limit_ms);
+    iso__log(rank->engine, ISO_LOG_ERR, rank->number, "the new code did not load within %u ms, and was ended",
+             limit_ms);
+}
+
 static int
-reload_here(iso_rank *rank, iso_error *err)
+reload_here(iso_rank *rank, uint32_t limit_ms, iso_error *err)
 {
     PyObject *handler = NULL;
     PyObject *change = PyObject_CallMethod(rank->own_modules, "begin", NULL);
     if (change == NULL)
         return iso__failure_start(rank, err, ISO_EINTERNAL, "reload: the old modules could not be set aside");
+    iso__load_limit *limit = iso__load_limit_begin(rank, limit_ms);
     int failed = load_beside(rank, change, &handler, err);
+    bool too_long = iso__load_limit_end(limit);
+    if (failed && too_long)
+        tell_limit(rank, limit_ms, err);
     if (!failed) {
         take_over(rank, handler, change);
     } else {
@@ -90,7 +105,7 @@ iso__reload_by_letter(iso_rank *rank, iso__letter *letter)
     if (rank->elsewhere != NULL)
         iso__elsewhere_letter(rank, ISO__LETTER_RELOAD, letter);
     else
-        letter->code = reload_here(rank, &letter->err);
+        letter->code = reload_here(rank, letter->limit_ms, &letter->err);
     if (letter->code == 0 && !rank->whole) /* else the engine's side does */
         tell(rank);
     uint64_t last = atomic_load(failed);
@@ -115,11 +130,22 @@ wait_until_open(iso_engine *engine, iso_rank *rank, uint64_t end_ns)
 
 /* How long a rank that is busy holds up those after it. */
 #define TURN_NS UINT64_C(1000000000)
+/* What new code has to unwind when its time is over, before the caller hears that the rank is still at it. */
+#define UNWIND_NS UINT64_C(2000000000)
+
+/* Until a time, or a little longer if the rank is at it. */
+static int
+wait_for(iso_rank *rank, iso__letter *letter, uint64_t end_ns)
+{
+    int code = iso__letter_wait(rank, letter, end_ns);
+    return code == ISO_ETIMEDOUT && atomic_load(&letter->begun) ? iso__letter_wait(rank, letter, end_ns + UNWIND_NS)
+                                                                : code;
+}
 
 /* Posts the letter and waits for the answer, as long as the rank's turn and its work take; *letter_out stays NULL if
  * the rank needs none: it is not open, or its thread is gone. */
 static int
-ask(iso_engine *engine, iso_rank *rank, uint64_t end_ns, iso__letter **letter_out, iso_error *err)
+ask(iso_engine *engine, iso_rank *rank, int timeout_ms, uint64_t end_ns, iso__letter **letter_out, iso_error *err)
 {
     int code = wait_until_open(engine, rank, end_ns);
     if (code != 0 || atomic_load(&rank->state) != ISO__RANK_SERVING || atomic_load(&rank->thread_gone))
@@ -128,11 +154,12 @@ ask(iso_engine *engine, iso_rank *rank, uint64_t end_ns, iso__letter **letter_ou
     if (letter == NULL)
         return iso__fail(err, ISO_ENOMEM, "no memory to reload rank %d", rank->number);
     letter->round = engine->reload_round;
+    letter->limit_ms = (uint32_t)timeout_ms;
     *letter_out = letter;
     iso__letter_send(rank, letter);
     uint64_t turn_ns = iso__clock_monotonic_ns() + TURN_NS;
     code = iso__letter_wait(rank, letter, turn_ns < end_ns ? turn_ns : end_ns);
-    return code == ISO_ETIMEDOUT && atomic_load(&letter->begun) ? iso__letter_wait(rank, letter, end_ns) : code;
+    return code == ISO_ETIMEDOUT && atomic_load(&letter->begun) ? wait_for(rank, letter, end_ns) : code;
 }
 
 /* What the rank made of it, once it has answered. One that ended meanwhile needs no new code. */
@@ -155,15 +182,16 @@ typedef struct turn {
 
 /* Each rank in its turn; at last all wait for those that were late. Stops at the first that fails. */
 static int
-take_turns(iso_engine *engine, turn *turns, uint64_t end_ns, iso_error *err)
+take_turns(iso_engine *engine, turn *turns, int timeout_ms, iso_error *err)
 {
+    uint64_t end_ns = iso__clock_monotonic_ns() + (uint64_t)timeout_ms * 1000000u;
     int count = engine->config.ranks, code = 0;
     for (int i = 0; i < 2 * count && code == 0; i++) {
         turn *now = &turns[i % count];
         if (i < count)
-            now->code = ask(engine, now->rank, end_ns, &now->letter, err);
+            now->code = ask(engine, now->rank, timeout_ms, end_ns, &now->letter, err);
         else if (now->code == ISO_ETIMEDOUT && now->letter != NULL)
-            now->code = iso__letter_wait(now->rank, now->letter, end_ns);
+            now->code = wait_for(now->rank, now->letter, end_ns);
         if (now->code == 0)
             code = answer_of(now->rank, now->letter, err);
         else if (now->code != ISO_ETIMEDOUT)
@@ -176,15 +204,18 @@ static int
 reload_ranks(iso_engine *engine, int timeout_ms, iso_error *err)
 {
     int count = engine->config.ranks, late = 0;
+    bool at_it = false;
     turn *turns = calloc((size_t)count, sizeof *turns);
     if (turns == NULL)
         return iso__fail(err, ISO_ENOMEM, "no memory to reload %d ranks", count);
     for (int i = 0; i < count; i++)
         turns[i].rank = iso__rank_of(engine, i + 1);
-    int code = take_turns(engine, turns, iso__clock_monotonic_ns() + (uint64_t)timeout_ms * 1000000u, err);
+    int code = take_turns(engine, turns, timeout_ms, err);
     for (int i = 0; i < count; i++) {
-        if (turns[i].code == ISO_ETIMEDOUT && late == 0)
+        if (turns[i].code == ISO_ETIMEDOUT && late == 0) {
             late = i + 1;
+            at_it = turns[i].letter != NULL && atomic_load(&turns[i].letter->begun);
+        }
         if (turns[i].letter != NULL)
             iso__letter_drop(turns[i].letter);
     }
@@ -193,8 +224,9 @@ reload_ranks(iso_engine *engine, int timeout_ms, iso_error *err)
         return iso__fail(err, ISO_ESTATE, "the engine is closing");
     if (code == 0 && late != 0)
         return iso__fail(err, ISO_ETIMEDOUT,
-                         "rank %d did not come to the reload within %d ms; it does so before its next call", late,
-                         timeout_ms);
+                         at_it ? "rank %d has begun to load the new code, and is not done after %d ms"
+                               : "rank %d did not come to the reload within %d ms; it does so before its next call",
+                         late, timeout_ms);
     return code;
 }
 

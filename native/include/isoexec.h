@@ -550,8 +550,9 @@ ISO_API int64_t iso_engine_look(iso_engine *engine, int number, const char *what
 /* Has each rank load the script and its own modules (files below the script's folder) afresh, from source, in
  * its interpreter, beside the old ones: mod_init, child_init, then the new handler takes over between two calls
  * and child_exit and the exit functions of the old code run. One rank after another. If a rank can not, the
- * old code goes on there and in the ranks after it: ISO_ESCRIPT or ISO_EINIT with the traceback. ISO_ETIMEDOUT
- * if a rank did not come to it within timeout_ms; it does so before its next call all the same. ISO_ESTATE if
+ * old code goes on there and in the ranks after it: ISO_ESCRIPT or ISO_EINIT with the traceback. So it does if the
+ * new code takes longer than timeout_ms (0: no limit): DeadlineExceeded is raised in it. ISO_ETIMEDOUT if a rank did
+ * not come to it within timeout_ms; it does so before its next call all the same. ISO_ESTATE if
  * the engine is closing, another reload runs, or this thread is in a call or a burst of a rank. From any thread;
  * blocks. Returns 0 if no rank is open. */
 ISO_API int iso_engine_reload(iso_engine *engine, int timeout_ms, iso_error *err);

@@ -118,6 +118,25 @@ test_what_fails_leaves_the_old_code(void)
 }
 
 static void
+test_new_code_that_does_not_end(void)
+{
+    iso_error err;
+    reload_start(2, ISO_CHANNEL_QUEUE);
+    for (int i = 0; i < 3; i++) {
+        write_script(2, "while True: pass");
+        CHECK_INT(iso_engine_reload(engine, 100, &err), ISO_EINIT);
+        CHECK(strstr(err.message, "rank 1: the new code did not load within 100 ms") != NULL);
+        CHECK(strstr(err.traceback, "DeadlineExceeded") != NULL);
+        CHECK_INT(call(1, "version", NULL), 1);
+        CHECK_INT(call(2, "version", NULL), 1);
+    }
+    write_script(2, "pass");
+    CHECK_INT(iso_engine_reload(engine, 60000, &err), 0);
+    CHECK_INT(call(2, "version", NULL), 2);
+    queue_end();
+}
+
+static void
 test_what_is_refused(void)
 {
     iso_error err;
@@ -384,6 +403,7 @@ main(int argc, char **argv)
     static const struct test tests[] = {
         TEST(test_every_rank_takes_new_code),
         TEST(test_what_fails_leaves_the_old_code),
+        TEST(test_new_code_that_does_not_end),
         TEST(test_what_is_refused),
         TEST(test_a_busy_rank_reloads_before_its_next_call),
         TEST(test_a_late_rank_does_not_try_what_failed),

@@ -111,9 +111,9 @@ class Site:
         if failed:
             raise failed[0]
 
-    def fails(self, part: str = "") -> errors.ScriptError:
+    def fails(self, part: str = "", **options: Any) -> errors.ScriptError:
         with pytest.raises(errors.ScriptError) as caught:
-            self.reload()
+            self.reload(**options)
         assert part in str(caught.value), str(caught.value)
         return caught.value
 
