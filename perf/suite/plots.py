@@ -147,15 +147,18 @@ def ladder(title: str, samples: dict[str, dict[str, list[float]]]) -> str:
     return _svg(figure)
 
 
+def of_one_side(taken: dict[str, dict[str, list[float]]], side: str) -> dict[str, list[float]]:
+    return {series: sides[side] for series, sides in taken.items()}
+
+
 # Cases that one picture shows; of the others each series has one, with bars.
 DRAWN: dict[str, Callable[[Case, Any], str]] = {
     "scaling": lambda case, taken: lines(case.title, case.unit, taken),
     "scaling_from_c": lambda case, taken: lines(case.title, case.unit, taken),
     "ladder": lambda case, taken: ladder(case.title, taken),
     "wake": lambda case, taken: distribution(case.title, taken["trickle"]),
-    "reload": lambda case, taken: distribution(
-        case.title, {series: sides["isoexec_queue"] for series, sides in taken.items()}
-    ),
+    "reload": lambda case, taken: distribution(case.title, of_one_side(taken, "isoexec_queue")),
+    "deadline": lambda case, taken: distribution(case.title, of_one_side(taken, "isoexec")),
 }
 
 
