@@ -1,4 +1,6 @@
 /* lane.c: the thread of a queue rank: takes calls, runs them under one attach, rests when there are none. */
+#include <sched.h>
+
 #include "engine/barrier.h"
 #include "engine/clock.h"
 #include "engine/queue.h"
@@ -16,12 +18,24 @@ queue_of(const iso__lane *lane)
 }
 
 static bool
+is_asked(const iso__lane *lane)
+{
+    return atomic_load(&queue_of(lane)->closing) || atomic_load(&lane->rank->mail) != NULL;
+}
+
+/* While it spins. */
+static bool
 has_work(void *argument)
 {
     iso__lane *lane = argument;
-    iso__queue *queue = queue_of(lane);
-    return !iso__ring_empty(&lane->own) || !iso__ring_empty(&queue->any) || atomic_load(&queue->closing) ||
-           atomic_load(&lane->rank->mail) != NULL;
+    return iso__ring_has_value(&lane->own) || iso__ring_has_value(&queue_of(lane)->any) || is_asked(lane);
+}
+
+/* After it has said that it sleeps. */
+static bool
+may_sleep(iso__lane *lane)
+{
+    return iso__ring_empty(&lane->own) && iso__ring_empty(&queue_of(lane)->any) && !is_asked(lane);
 }
 
 #define FETCH_AHEAD 4 /* calls; a line comes from the submitter's cache in about the time of two */
@@ -307,6 +321,7 @@ spin(iso__lane *lane)
     return done;
 }
 
+/* Returns when there is work, if nobody else takes it first. */
 static void
 rest(iso__lane *lane)
 {
@@ -317,8 +332,7 @@ rest(iso__lane *lane)
     atomic_fetch_sub(&iso__awake, 1);
     atomic_store(&lane->asleep, 1);
     atomic_fetch_or(&queue->sleeping[i / 64], UINT64_C(1) << (i % 64));
-    iso__barrier_everywhere(); /* with hand_over() of queue.c */
-    while (!has_work(lane) && atomic_load(&lane->asleep))
+    while (may_sleep(lane) && atomic_load(&lane->asleep))
         iso__futex_wait(&lane->asleep, 1, -1);
     atomic_fetch_and(&queue->sleeping[i / 64], ~(UINT64_C(1) << (i % 64)));
     atomic_store(&lane->asleep, 0);
@@ -329,17 +343,21 @@ static void
 serve(iso__lane *lane, iso_rank *rank)
 {
     iso__queue *queue = queue_of(lane);
+    bool rested = false;
     atomic_fetch_add(&iso__awake, 1);
     while (!atomic_load(&queue->closing)) {
         iso_task *task = next_task(lane);
         if (task != NULL)
             drain(lane, rank, task);
+        else if (rested)
+            sched_yield(); /* a submitter has its turn in a ring, and perhaps lost its core before the call was there */
         if (is_replaced(rank))
             break;
-        if (atomic_load(&rank->mail) != NULL)
-            iso__mail_service(rank);
-        else if (task == NULL)
+        rested = task == NULL && atomic_load(&rank->mail) == NULL;
+        if (rested)
             rest(lane);
+        else if (atomic_load(&rank->mail) != NULL)
+            iso__mail_service(rank);
     }
     atomic_fetch_sub(&iso__awake, 1);
 }

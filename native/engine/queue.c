@@ -224,9 +224,7 @@ run_nested(iso_task *task, iso_task **out)
     return 0;
 }
 
-/* The task is the rank's once it is pushed, and may be gone. The barrier is with rest() of lane.c and iso__queue_close:
- * either they see the call, or this thread sees what they said before. For any rank it is a full one, with spin() of
- * lane.c too, which comes by too often for a barrier everywhere. */
+/* The task is the rank's once it is pushed, and may be gone. */
 static int
 hand_over(iso__queue *queue, iso__caller *caller, iso__lane *lane, iso_task *task, iso_task **out)
 {
@@ -240,10 +238,6 @@ hand_over(iso__queue *queue, iso__caller *caller, iso__lane *lane, iso_task *tas
         iso__task_drop(task, ISO__HELD_BY_QUEUE | ISO__HELD_BY_SUBMITTER);
         return code;
     }
-    if (lane != NULL)
-        iso__barrier_here();
-    else
-        iso__barrier_full();
     if (atomic_load(&queue->closing))
         refuse_ring(ring); /* the closing thread may have looked into it before */
     else if (lane != NULL)

@@ -2,9 +2,10 @@
  *
  * Each cell carries the number of the turn at which it may be written or read next, so that producers
  * agree by one compare-and-swap on the tail, consumers by one on the head, and neither waits for the other
- * (D. Vyukov's bounded queue). Publishing a cell is no barrier: a full one would wait until all
- * that the producer wrote for the message has come from the consumer's cache. Who then looks whether a consumer sleeps
- * sees to that itself. */
+ * (D. Vyukov's bounded queue). Taking a turn is a full barrier, publishing
+ * the cell is none (it would wait for the lines of the message): a producer that looks, after its push, whether a consumer
+ * sleeps sees that it does, or the consumer sees that the ring is not empty. It is so from the turn on, a moment before the
+ * value is there. */
 #ifndef ISO_RING_H
 #define ISO_RING_H
 
@@ -64,8 +65,7 @@ iso__ring_push(iso__ring *ring, void *value)
         iso__line_claim(cell); /* else it came twice: to be read, and to be written */
         size_t ready = atomic_load_explicit(&cell->turn, memory_order_acquire);
         if (ready == turn) {
-            if (atomic_compare_exchange_weak_explicit(&ring->tail, &turn, turn + 1, memory_order_relaxed,
-                                                      memory_order_relaxed)) {
+            if (atomic_compare_exchange_weak(&ring->tail, &turn, turn + 1)) {
                 atomic_store_explicit(&cell->value, value, memory_order_relaxed);
                 atomic_store_explicit(&cell->turn, turn + 1, memory_order_release);
                 return true;
@@ -132,11 +132,20 @@ iso__ring_peek(iso__ring *ring)
                : NULL;
 }
 
+/* No turn is taken that was not read. Not for who looks again and again: it takes the producers' line from them. */
 static inline bool
 iso__ring_empty(iso__ring *ring)
 {
-    size_t turn = atomic_load(&ring->head);
-    return atomic_load(&ring->cells[turn & ring->mask].turn) != turn + 1;
+    size_t tail = atomic_load(&ring->tail);
+    return (intptr_t)(tail - atomic_load(&ring->head)) <= 0;
+}
+
+/* Whether a pop would give something now: for who looks again and again. */
+static inline bool
+iso__ring_has_value(iso__ring *ring)
+{
+    size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    return atomic_load_explicit(&ring->cells[turn & ring->mask].turn, memory_order_acquire) == turn + 1;
 }
 
 /* How many wait, roughly while others push and pop. */
