@@ -16,8 +16,6 @@
  * queue (32 on 3.12, 300 later) is full. */
 extern int _PyEval_AddPendingCall(PyInterpreterState *interp, int (*func)(void *), void *arg, int flags);
 
-#define CLEAN_UP_NS 10000000.0 /* what an except or finally that handles DeadlineExceeded has, before the next */
-
 struct iso__shot {
     iso_rank *rank; /* NULL: dropped; under the GIL */
     PyInterpreterState *interp;
@@ -45,7 +43,7 @@ iso__shot_raise(iso__watch *watch)
     uint64_t now = iso__clock_ticks();
     if (watch->shielded || rank->py->async_exc != NULL)
         return;
-    if (watch->fired && (double)(now - watch->last_shot) * iso__clock_ns_per_tick < CLEAN_UP_NS &&
+    if (watch->fired && (double)(now - watch->last_shot) * iso__clock_ns_per_tick < (double)ISO__CLEAN_UP_NS &&
         handles(rank->py, watch->exception))
         return;
     watch->fired = true;

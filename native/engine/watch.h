@@ -24,6 +24,8 @@
 typedef struct iso__shot iso__shot; /* shot.c */
 typedef struct iso__watchdog iso__watchdog; /* below */
 
+#define ISO__CLEAN_UP_NS 10000000 /* what an except or finally that handles DeadlineExceeded has, before the next */
+
 /* Bits of iso__watch.held. */
 enum {
     ISO__HELD_LOOK = 1,  /* the watchdog reads what belongs to the call */

@@ -19,7 +19,7 @@
 #include "engine/thread.h"
 
 #define QUICK_NS (400 * ISO__US)   /* from shot to shot at first: an exception that was swallowed is followed up */
-#define QUICK_FOR_NS (10 * ISO__MS)
+#define QUICK_FOR_NS (2 * ISO__CLEAN_UP_NS) /* the shot that ends a handler of the first one must not be a slow one */
 #define SLOW_NS (10 * ISO__MS)     /* from shot to shot later */
 #define ANSWER_NS (1500 * ISO__US) /* what a handler has to unwind before its submitter is answered without it */
 #define IDLE_NS ISO__SECOND
