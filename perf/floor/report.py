@@ -64,6 +64,16 @@ def spread_of(samples: list[float]) -> Spread:
     return Spread(median(samples), tenths[0], tenths[8])
 
 
+def ratio_of(own: list[float], rival: list[float]) -> float:
+    """How many times `own` is `rival`: repeat by repeat where both have as many.
+
+    A virtual machine may get other cores between two repeats, on which all takes twice as long.
+    """
+    if len(own) == len(rival):
+        return median(ours / theirs for ours, theirs in zip(own, rival, strict=True))
+    return median(own) / median(rival)
+
+
 def _call_case(name: str, sides: dict[str, list[float]]) -> Case:
     """A case with several floors (one an instruction set) is held against the fastest."""
     floors = {side: spread_of(sides[side]) for side in sides if side.startswith("floor")}

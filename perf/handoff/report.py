@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from perf.floor.report import Spread, cell, head, noise, spread_of, table
+from perf.floor.report import Spread, cell, head, noise, ratio_of, spread_of, table
 from perf.floor.run import Results
 
 # case, side that isoexec is held against, side of isoexec, bar. The ratio of throughput is that of
@@ -47,9 +47,10 @@ class Case:
 
 
 def _compare(results: Results, name: str, rival: str, side: str, bar: float | None) -> Case:
-    floor, own = (spread_of(results.samples[name][which]) for which in (rival, side))
+    taken = results.samples[name]
+    floor, own = spread_of(taken[rival]), spread_of(taken[side])
     speed = name == "throughput"
-    ratio = floor.median / own.median if speed else own.median / floor.median
+    ratio = ratio_of(taken[rival], taken[side]) if speed else ratio_of(taken[side], taken[rival])
     return Case(
         name=name if side in ("isoexec", "queue") else side,
         rival=rival,

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from perf.floor import build
-from perf.floor.report import Spread, spread_of
+from perf.floor.report import Spread, ratio_of, spread_of
 from perf.floor.run import Results
 from perf.rivals import RIVALS
 from perf.suite.measure import BEST, Case, Promise
@@ -84,7 +84,7 @@ def promises_of(case: Case, samples: dict[str, dict[str, list[float]]]) -> list[
             rival = best_rival(case, crossing)
         if rival is None or rival not in sides or promise.own not in sides:
             continue
-        ratio = sides[promise.own].median / sides[rival].median
+        ratio = ratio_of(samples[promise.series][promise.own], samples[promise.series][rival])
         ok = ratio <= promise.bar if case.better == "less" else ratio >= promise.bar
         found.append(Kept(promise, rival, ratio, ok))
     return found
