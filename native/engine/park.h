@@ -1,9 +1,9 @@
 /* park.h: how a thread waits for another: it spins for a moment, then sleeps on a futex.
  *
  * Waking a sleeping thread costs 3 us on a busy machine and 40 us on an idle one, spinning 0.1 us, but
- * spinning pays only while the other side answers soon and a core is free. So the spin adapts: it doubles
- * when it was worth it, shrinks when it was not, and is not begun when more threads want a core than there
- * are. */
+ * spinning pays only while the other side answers soon and a core is free. So the spin adapts: it becomes twice
+ * as long as the wait that it was worth it for, shrinks when it was not, and is not begun when more threads want a
+ * core than there are. */
 #ifndef ISO_PARK_H
 #define ISO_PARK_H
 

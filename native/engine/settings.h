@@ -81,7 +81,7 @@
       "Calls that may wait for one rank, and as many for any of them (rounded up to a power of 2).")                   \
     X(on_overload, CHOICE, ENGINE, "wait=0|reject=1", ISO_OVERLOAD_WAIT, 0, 1,                                         \
       "What a call does that finds its queue full: wait for room, or fail at once.")                                   \
-    X(spin, TIME, ENGINE, "", 20 * ISO__US, 0, ISO__MS,                                                                \
+    X(spin, TIME, ENGINE, "", 50 * ISO__US, 0, ISO__MS,                                                                \
       "The longest that a queue rank or a caller spins before it sleeps; shorter while spinning does not pay.")        \
     X(reload_signal, CHOICE, ENGINE, "none=0|hup=1|usr1=10|usr2=12", 0, 0, 12,                                         \
       "Signal of the process on which the engine reloads its script; none leaves all signals to the host.")            \

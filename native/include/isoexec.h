@@ -376,7 +376,7 @@ typedef struct iso_config {
     int channel;                   /* ISO_CHANNEL_INLINE */
     int queue_size;                /* 1024; calls that may wait for one rank, and for any of them */
     int on_overload;               /* ISO_OVERLOAD_WAIT: what a submit to a full queue does */
-    int64_t spin;                  /* 20 us; the longest that a queue rank or a caller spins before it sleeps */
+    int64_t spin;                  /* 50 us; the longest that a queue rank or a caller spins before it sleeps */
     int reload_signal;             /* 0; a signal number: the engine takes that signal and reloads */
     int allow_look;                /* 0; 1: iso_engine_look may run code in a rank */
     const iso_override *overrides; /* what some ranks have of their own; later rows win */
