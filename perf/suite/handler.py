@@ -3,7 +3,7 @@
 import time
 
 HEADERS = ("From", "To", "Call-ID", "User-Agent")
-SPIN_10_US, SPIN_50_US = 400, 2000
+ROUNDS_10_US, ROUNDS_50_US, TURNS = 2, 10, 200
 ITEMS = 200
 SLEEP = 0.005
 
@@ -25,13 +25,15 @@ class Handler:
         return 1
 
     def spin_10_us(self, msg):
-        for _ in range(SPIN_10_US):
-            pass
+        for _ in range(ROUNDS_10_US):
+            for _ in range(TURNS):
+                pass
         return 1
 
     def spin_50_us(self, msg):
-        for _ in range(SPIN_50_US):
-            pass
+        for _ in range(ROUNDS_50_US):
+            for _ in range(TURNS):
+                pass
         return 1
 
     def allocate(self, msg):
