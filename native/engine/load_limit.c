@@ -7,14 +7,13 @@
 #include <time.h>
 
 #include "engine/clock.h"
+#include "engine/pending.h"
 #include "engine/settings.h"
 #include "engine/states.h"
 #include "engine/thread.h"
 
 #define STACK (256u << 10)
 #define AGAIN_NS (100 * ISO__MS) /* code that swallows it meets it again; the traceback is made in a few */
-
-extern int _PyEval_AddPendingCall(PyInterpreterState *interp, int (*func)(void *), void *arg, int flags); /* shot.c */
 
 struct iso__load_limit {
     iso_rank *rank; /* NULL: the load is over; under the GIL of the rank's interpreter, as is fired */
@@ -53,7 +52,7 @@ wait(void *argument)
         if (pthread_cond_timedwait(&limit->changed, &limit->lock, &at) != ETIMEDOUT || limit->over)
             continue;
         limit->at_ns += AGAIN_NS;
-        if (!atomic_exchange(&limit->pending, true) && _PyEval_AddPendingCall(limit->interp, fire, limit, 0) != 0)
+        if (!atomic_exchange(&limit->pending, true) && !iso__pending_add(limit->interp, fire, limit))
             atomic_store(&limit->pending, false); /* the queue is full of the script's own: later */
     }
     pthread_mutex_unlock(&limit->lock);

@@ -7,14 +7,9 @@
 #include <stdlib.h>
 
 #include "engine/clock.h"
+#include "engine/pending.h"
 #include "engine/states.h"
 #include "engine/units.h"
-
-/* Private, but exported by every CPython from 3.12.0 to 3.15: from any thread, without a GIL. The last argument
- * is `int mainthreadonly` on 3.12 and `int flags` from 3.13 on, where bit 0 says the same; 0 is "any thread of
- * the interpreter" on both. The result is int on 3.12, and from 3.13 on a typedef of int: 0, or -1 when the
- * queue (32 on 3.12, 300 later) is full. */
-extern int _PyEval_AddPendingCall(PyInterpreterState *interp, int (*func)(void *), void *arg, int flags);
 
 struct iso__shot {
     iso_rank *rank; /* NULL: dropped; under the GIL */
@@ -93,7 +88,7 @@ run(void *argument)
 static void
 add_pending(iso__shot *shot)
 {
-    if (!atomic_exchange(&shot->waiting, 1) && _PyEval_AddPendingCall(shot->interp, run, shot, 0) != 0)
+    if (!atomic_exchange(&shot->waiting, 1) && !iso__pending_add(shot->interp, run, shot))
         atomic_store(&shot->waiting, 0); /* full of the script's own: the next shot tries again */
 }
 

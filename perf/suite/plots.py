@@ -19,6 +19,7 @@ OWN, OTHER, FLOOR = "#1f6f8b", "#b8b8b8", "#d1495b"
 DASHES = ("-", "--", "-.", ":")
 MARKS = "os^vDx"
 MOST_POINTS = 300  # of a distribution
+WIDE = 20  # a largest value so many times the smallest needs a logarithm
 
 
 def _svg(figure: Any) -> str:
@@ -30,9 +31,6 @@ def _svg(figure: Any) -> str:
 
 def _color(name: str) -> str:
     return OWN if name.startswith("isoexec") else FLOOR if name in ("floor", "plain") else OTHER
-
-
-WIDE = 20  # a longest bar so many times the shortest needs a logarithm
 
 
 def bars(title: str, unit: str, sides: dict[str, Spread], more: bool) -> str:
@@ -52,7 +50,7 @@ def bars(title: str, unit: str, sides: dict[str, Spread], more: bool) -> str:
         axes.set_xscale("log")
         axes.set_xlim(min(values) / 2, max(values) * 6)
     else:
-        axes.set_xlim(0, max(values) * 1.25)
+        axes.set_xlim(0, max(spread.high for spread in sides.values()) * 1.25)
     for row, name in enumerate(order):
         axes.text(
             sides[name].high * 1.08, row, quantity(values[row], unit), va="center", fontsize=8
@@ -91,9 +89,14 @@ def lines(title: str, unit: str, samples: dict[str, dict[str, list[float]]]) -> 
         )
     axes.set_xscale("log", base=2)
     axes.set_xticks(counts, [str(count) for count in counts])
-    axes.set_yscale("log")
+    medians = [spread.median for sides in found.values() for spread in sides.values()]
+    log = max(medians) > WIDE * min(medians)
+    if log:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, max(medians) * 1.1)
     axes.set_xlabel("ranks")
-    axes.set_ylabel(f"{unit}, logarithmic")
+    axes.set_ylabel(f"{unit}{', logarithmic' if log else ''}")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
@@ -118,8 +121,13 @@ def distribution(title: str, samples: dict[str, list[float]]) -> str:
             lw=2 if own else 1,
             alpha=1 if own else 0.7,
         )
-    axes.set_xscale("log")
-    axes.set_xlabel("microseconds of one call, logarithmic")
+    taken = [value / 1000 for values in samples.values() for value in values]
+    log = max(taken) > WIDE * min(taken)
+    if log:
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(0, max(taken) * 1.02)
+    axes.set_xlabel(f"microseconds of one call{', logarithmic' if log else ''}")
     axes.set_ylabel("share of the calls")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
