@@ -6,7 +6,7 @@ import pytest
 
 from isoexec import errors
 from support.host import wait_until
-from support.site import Site
+from support.site import Site, apart
 
 BROKEN = {
     "syntax": ({"top": "def ("}, "SyntaxError"),
@@ -101,22 +101,6 @@ ENDLESS = {
 """,
         "top": "import time; began = time.monotonic()",
     },
-    "in a thread": {
-        "top": """
-        import threading
-        def spin():
-            while not ended:
-                pass
-        ended = []
-        thread = threading.Thread(target=spin)
-        thread.start()
-        try:
-            while True: pass
-        finally:
-            ended.append(1)
-            thread.join()
-        """,
-    },
     "other module": {"top": "import endless"},
 }
 
@@ -136,6 +120,31 @@ def test_new_code_that_does_not_end(site: Site, case: str) -> None:
     site.handler("return 4")
     site.reload(timeout=20)
     assert [site.go(rank=rank) for rank in (1, 2)] == [4, 4]
+
+
+@apart
+def test_new_code_beside_a_thread_that_does_not_end(site: Site) -> None:
+    """On level main such a thread takes the GIL from every rank, whoever ends what."""
+    spins = """
+    import threading
+    def spin():
+        while not ended:
+            pass
+    ended = []
+    thread = threading.Thread(target=spin)
+    thread.start()
+    try:
+        while True: pass
+    finally:
+        ended.append(1)
+        thread.join()
+    """
+    site.handler("return 3")
+    site.start()
+    site.handler("return 9", top=spins)
+    for _ in range(2):
+        site.fails("rank 1: the new code did not load within 200 ms", timeout=0.2)
+        assert all(site.go() == 3 for _ in range(100))
 
 
 def test_new_code_that_waits_outside_python(site: Site) -> None:
