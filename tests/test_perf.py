@@ -182,6 +182,15 @@ def test_a_baseline_is_a_run(tmp_path: Path) -> None:
     assert "round_trip, empty: isoexec was 2.03 of fast, is 1.50" in compared.out
 
 
+def test_a_run_names_no_folder_of_its_machine() -> None:
+    """It may be kept as the baseline, which everybody reads."""
+    described = Results("0", None).machine
+    assert described["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert not [value for value in described.values() if sys.base_prefix in str(value)]
+    kept = (CHECKOUT / "docs/perf/baseline.json").read_text(encoding="utf-8")
+    assert "/root" not in kept and "/home" not in kept
+
+
 def test_bench_is_the_suite_of_the_wheel(tmp_path: Path) -> None:
     """From any folder, with the suite that was installed."""
     program = Path(sys.executable).parent / "isoexec"

@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import resource
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -69,6 +70,12 @@ class Results:
     cores_of_others: float = 0.0  # used on average while the cases ran
 
 
+def _python_flags() -> str:
+    """How CPython was configured, without the folders of this machine: the file may be kept."""
+    words = shlex.split(str(sysconfig.get_config_var("CONFIG_ARGS") or ""))
+    return " ".join(word for word in words if "/" not in word)
+
+
 def _describe_machine() -> dict[str, str | int]:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
@@ -80,7 +87,7 @@ def _describe_machine() -> dict[str, str | int]:
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "python_flags": str(sysconfig.get_config_var("CONFIG_ARGS") or ""),
+        "python_flags": _python_flags(),
         "compiler_flags": " ".join(build.FLAGS),
     }
 

@@ -140,9 +140,9 @@ def report_command(results: Path, folder: Path) -> None:
     from perf.cases import CASES
     from perf.suite.results import load, reduced
 
-    report = drawing("report")
-    report.write(load(results), CASES, folder)
-    reduced(load(results)).save(folder / BASELINE.name)
+    report, run = drawing("report"), load(results)
+    report.write(run, CASES, folder)
+    reduced(run).save(folder / BASELINE.name)
     click.echo(str(folder / "index.html"))
 
 
