@@ -53,10 +53,10 @@ floor: ## isoexec against the floor program, interleaved: the speed promises
 faults: ## every fault on every isolation level, for each CPython that is here
 	@tools/faults $(FAULTS)
 
-perf: ## isoexec beside every rival: all cases, and the report in docs/perf (half an hour)
+perf: ## isoexec beside every rival: all cases, and the report in docs/perf (ten minutes)
 	@venv=$$(tools/setup perf) && PATH="$$venv/bin:$$PATH" && python -m perf run && python -m perf report
 
-perf-smoke: ## the same cases in half a minute: rough figures, but every answer is checked
+perf-smoke: ## the same cases in a minute or two: rough figures, but every answer is checked
 	@venv=$$(tools/setup perf) && PATH="$$venv/bin:$$PATH" && python -m perf run --quick --out build/perf/smoke.json \
 	    && python -m perf report build/perf/smoke.json build/perf/smoke
 

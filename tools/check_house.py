@@ -38,6 +38,9 @@ TEXT_SUFFIXES = {
     ".supp",
     ".yaml",
     "",
+    ".html",
+    ".json",
+    ".svg",
 }
 
 

@@ -18,8 +18,8 @@ FOLDER = Path(__file__).resolve().parent.parent / "bench"  # holds the folder pe
 def bench(words: tuple[str, ...]) -> int:
     """Measures isoexec beside its rivals on this machine (bench --help).
 
-    The same as ``python -m perf`` in the source: ``isoexec bench run --quick`` takes half a minute,
-    ``isoexec bench run round_trip`` one case.
+    The same as ``python -m perf`` in the source: ``isoexec bench run --quick`` takes a minute or
+    two, ``isoexec bench run round_trip`` runs one case.
     """
     if FOLDER.is_dir():  # else this is the source, which has perf beside isoexec
         sys.path.append(str(FOLDER))

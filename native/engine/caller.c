@@ -7,7 +7,7 @@
 
 #include "engine/line.h"
 
-#define WARM_LINES 16                    /* of a task that is written soon */
+#define WARM_LINES 16 /* of a task that is written soon */
 
 ISO__THREAD iso__caller *iso__caller_of_thread;
 

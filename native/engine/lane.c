@@ -259,13 +259,6 @@ iso__lane_run(iso_rank *rank, iso_task *task, uint32_t holder)
     lane->last_end = now;
 }
 
-static void
-give_spent(iso__lane *lane)
-{
-    if (lane->spent != NULL)
-        lane->spent = iso__pool_give(lane->spent);
-}
-
 /* A call whose result nobody wants: nobody can let go of it, and nobody else holds it. */
 static void
 run_forgotten(iso__lane *lane, iso_rank *rank, iso_task *task)
@@ -277,7 +270,7 @@ run_forgotten(iso__lane *lane, iso_rank *rank, iso_task *task)
     }
     lane->spent->tasks[lane->spent->count++] = task;
     if (lane->spent->count == ISO__BUNDLE)
-        give_spent(lane);
+        lane->spent = iso__pool_give(lane->spent);
 }
 
 /* Runs what waits, attached once for all of it. */
@@ -302,7 +295,7 @@ drain(iso__lane *lane, iso_rank *rank, iso_task *task)
         mind_sleepers(lane);
     } while (task != NULL);
     wake_sleepers(lane);
-    give_spent(lane);
+    lane->spent = iso__pool_give(lane->spent);
     iso__rank_let_go(rank);
 }
 

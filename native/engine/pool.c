@@ -110,10 +110,12 @@ iso__pool_give(iso__bundle *bundle)
         return bundle;
     iso__pool *pool = bundle->tasks[0]->pool; /* there at least until these tasks are given or destroyed */
     pthread_mutex_lock(&pool->lock);
-    iso__bundle *empty = pool->closed ? NULL : pool->empty;
-    if (empty != NULL)
+    iso__bundle *empty = pool->empty;
+    if (pool->closed)
+        empty = NULL;
+    else if (empty != NULL)
         pool->empty = empty->next;
-    else if (!pool->closed)
+    else
         empty = iso__bundle_new();
     if (empty != NULL) {
         bundle->next = pool->ready;

@@ -2,10 +2,10 @@
  *
  * Each cell carries the number of the turn at which it may be written or read next, so that producers
  * agree by one compare-and-swap on the tail, consumers by one on the head, and neither waits for the other
- * (D. Vyukov's bounded queue). Taking a turn is a full barrier, publishing
- * the cell is none (it would wait for the lines of the message): a producer that looks, after its push, whether a consumer
- * sleeps sees that it does, or the consumer sees that the ring is not empty. It is so from the turn on, a moment before the
- * value is there. */
+ * (D. Vyukov's bounded queue). Taking a turn is a full barrier, publishing the cell is none (it would wait
+ * for the lines of the message): a producer that looks, after its push, whether a consumer sleeps sees that it
+ * does, or the consumer sees that the ring is not empty. It is so from the turn on, a moment before the value
+ * is there. */
 #ifndef ISO_RING_H
 #define ISO_RING_H
 

@@ -12,7 +12,7 @@ def run(plan: Plan) -> Samples:
     samples = in_turn(plan.rivals(), METHODS, repeats, seconds, plan)
     if not plan.only:
         plan.progress("from C")
-        taken = floor.measure(build.require_wheel(), floor.QUICK).samples
+        taken = floor.measure_in_c(build.require_wheel(), floor.QUICK).samples
         samples["empty"]["isoexec_from_c"] = taken["attach"]["isoexec"]
     return samples
 

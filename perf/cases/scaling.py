@@ -59,7 +59,7 @@ def run_from_c(plan: Plan) -> Samples:
     plan.progress("ranks of a host in C")
     wanted = FROM_C_QUICK if plan.quick else FROM_C
     script = build.SOURCES / "busy_handler.py"
-    taken = floor.measure_scaling(build.require_wheel(), wanted, script).samples["scaling"]
+    taken = floor.measure_in_c(build.require_wheel(), wanted, script).samples["scaling"]
     counts = [ranks for ranks in RANKS if f"isoexec_{ranks}" in taken]
     return {f"spin_10_us x {ranks}": dict(_rates(taken, ranks)) for ranks in counts}
 

@@ -54,6 +54,8 @@ QUICK = FloorPlan(
     most_ranks=8,
 )
 
+HANDLER = build.SOURCES / "handler.py"
+
 type Samples = dict[str, dict[str, list[float]]]
 
 
@@ -137,11 +139,11 @@ def require_x86() -> None:
         raise build.FloorError("the floor is written for x86-64 only.")
 
 
-def measure_scaling(version: str, plan: FloorPlan, script: Path) -> Results:
-    """The C cases alone, with the handler of a script; its `route` is what ranks do at once."""
+def measure_in_c(version: str, plan: FloorPlan, script: Path = HANDLER) -> Results:
+    """The C cases alone; the `route` of the script is what ranks do at once."""
     require_x86()
     results = Results(version, plan)
-    with tempfile.TemporaryDirectory(prefix="isoexec-scaling-") as name:
+    with tempfile.TemporaryDirectory(prefix="isoexec-floor-") as name:
         program = build.build_program(Path(name))
         with watched(results):
             run_cases([str(program), str(script), *plan.arguments()], results.samples)
@@ -152,7 +154,7 @@ def measure(version: str, plan: FloorPlan) -> Results:
     """Builds and runs all cases."""
     require_x86()
     results = Results(version, plan)
-    script = str(build.SOURCES / "handler.py")
+    script = str(HANDLER)
     with tempfile.TemporaryDirectory(prefix="isoexec-floor-") as name:
         folder = Path(name)
         say("floor: building")

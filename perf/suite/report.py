@@ -7,7 +7,7 @@ from perf.floor.report import head, noise
 from perf.suite import plots
 from perf.suite.measure import Case
 from perf.suite.results import Run, figures
-from perf.suite.text import promise_rows, rows, wins_of_rivals
+from perf.suite.text import PROMISE_TITLES, promise_rows, rows, wins_of_rivals
 
 STYLE = """
 body { font: 15px/1.5 sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -25,22 +25,18 @@ METHOD = (
 )
 
 
-def _table(case: Case, series: str, run: Run) -> str:
-    sides = figures(run.cases[case.name])[series]
-    titles = (series, "median", "p10", "p90", "times the best rival")
+def _table(titles: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+    """The first is a row of titles; the rows of isoexec stand out."""
     text = "<table><tr>" + "".join(f"<th>{escape(title)}</th>" for title in titles) + "</tr>"
-    for row in rows(case, sides):
-        kind = " class=own" if row[0].startswith("isoexec") else ""
-        text += f"<tr{kind}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+    for line in lines:
+        kind = " class=own" if line[0].startswith("isoexec") else ""
+        text += f"<tr{kind}>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>"
     return text + "</table>"
 
 
-def _promises(run: Run, cases: dict[str, Case]) -> str:
-    titles = ("promise", "against", "ratio", "bar", "kept")
-    text = "<table><tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"
-    for row in promise_rows(run, cases):
-        text += "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-    return text + "</table>"
+def _series(case: Case, series: str, run: Run) -> str:
+    titles = (series, "median", "p10", "p90", "times the best rival")
+    return _table(titles, rows(case, figures(run.cases[case.name])[series]))
 
 
 def page(run: Run, cases: dict[str, Case], pictures: list[str]) -> str:
@@ -53,7 +49,7 @@ def page(run: Run, cases: dict[str, Case], pictures: list[str]) -> str:
         f"<p>{METHOD}</p>",
         *(f"<p class=note>{escape(line)}</p>" for line in noise(run.results)),
         "<h2>What is promised</h2>",
-        _promises(run, cases),
+        _table(PROMISE_TITLES, promise_rows(run, cases)),
         "<h2>Where a rival wins</h2>",
         "<ul>" + "".join(f"<li>{escape(win)}</li>" for win in wins) + "</ul>"
         if wins
@@ -64,7 +60,7 @@ def page(run: Run, cases: dict[str, Case], pictures: list[str]) -> str:
         parts.append(f"<h2>{escape(case.title)}</h2>")
         shown = [key for key in pictures if key == name or key.startswith(f"{name}_")]
         parts += [f'<p><img src="{key}.svg" alt="{key}">' for key in shown]
-        parts += [_table(case, series, run) for series in run.cases[name]]
+        parts += [_series(case, series, run) for series in run.cases[name]]
     return "\n".join(parts) + "\n"
 
 

@@ -54,6 +54,9 @@ def wins_of_rivals(run: Run, cases: dict[str, Case]) -> list[str]:
     return found
 
 
+PROMISE_TITLES = ("promise", "against", "ratio", "bar", "kept")
+
+
 def promise_rows(run: Run, cases: dict[str, Case]) -> list[tuple[str, ...]]:
     """Case, series and side; the rival; the ratio of the medians; its bar; yes or NO."""
     lines: list[tuple[str, ...]] = []
@@ -76,5 +79,5 @@ def render(run: Run, cases: dict[str, Case]) -> str:
             lines += ["", *table([titles, *rows(case, sides)])]
     promised = promise_rows(run, cases)
     if promised:
-        lines += ["", *table([("promise", "against", "ratio", "bar", "kept"), *promised])]
+        lines += ["", *table([PROMISE_TITLES, *promised])]
     return "\n".join([*lines, "", *noise(run.results)])

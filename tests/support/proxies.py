@@ -19,7 +19,7 @@ from support.run import environment, text
 LIMIT = 15.0  # seconds; no answer takes longer, so a missing one is a failure
 HANDLER = CHECKOUT / "tests/handlers/proxy_basic.py"
 LISTEN = ("udp:127.0.0.1:0", "tcp:127.0.0.1:0", "udp:[::1]:0", "tcp:[::1]:0")
-COUNTER = re.compile(r"(?<!\S)([a-z_]+)[ =](\d+)(?!\S)")
+COUNTER = re.compile(r"(?<!\S)([a-z_]+)=(\d+)(?!\S)")
 
 type Address = tuple[str, int]
 
@@ -77,7 +77,7 @@ class Proxy:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def counters(self) -> dict[str, int]:
-        """What SIGUSR2 prints; log lines before it are lost."""
+        """What SIGUSR2 logs; log lines before it are lost."""
         assert self.process.stderr is not None
         self.process.send_signal(signal.SIGUSR2)
         found: dict[str, int] = {}
