@@ -30,13 +30,10 @@ def test_while_a_rank_is_in_a_call(site: Site) -> None:
     try:
         gate.wait()
         site.handler("return 2")
+        with pytest.raises(errors.CallTimeoutError, match="rank 1"):
+            site.engine.reload(timeout=0.8)  # on a busy machine rank 2 needs some of it
         if site.channel == "queue":
-            with pytest.raises(errors.CallTimeoutError, match="rank 1"):
-                site.engine.reload(timeout=0.2)
             assert wait_until(lambda: site.reloads() == [0, 1])
-        else:
-            with pytest.raises(errors.CallTimeoutError, match="rank 1"):
-                site.engine.reload(timeout=0.1)
         assert site.go(rank=2) == 2
     finally:
         gate.open()
