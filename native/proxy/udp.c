@@ -18,7 +18,8 @@
 /* Datagrams lie at a distance that is no power of 2: else each would use the same few lines of the cache. */
 #define STRIDE (PROXY_MAX_MESSAGE + 1 + 64 * 5)
 #define QUOTED 1024 /* octets of a datagram that did not arrive: Via stands at its start */
-#define ROUNDS 8 /* full batches taken before timers and other sockets have their turn */
+#define AT_ONCE 8 /* so many received together are few */
+#define ROUNDS 8  /* full batches taken before timers and other sockets have their turn */
 
 typedef struct udp_socket {
     int fd; /* -1: this listener is TCP */
@@ -30,6 +31,7 @@ typedef struct udp_socket {
 
 struct proxy_udp {
     int count;
+    int send_at; /* so many datagrams of a socket wait for one system call */
     char *buffers;
     struct mmsghdr headers[PROXY_BATCH]; /* of what is received, any socket */
     struct iovec parts[PROXY_BATCH];
@@ -71,6 +73,7 @@ proxy_udp_open(proxy_worker *worker, iso_error *err)
     if (udp == NULL || (udp->buffers = malloc((size_t)PROXY_BATCH * STRIDE)) == NULL)
         return ISO_ENOMEM;
     udp->count = proxy->listener_count;
+    udp->send_at = PROXY_BATCH;
     prepare(udp);
     for (int i = 0; i < udp->count; i++)
         udp->sockets[i].fd = -1;
@@ -103,6 +106,15 @@ proxy_udp_close(proxy_worker *worker)
     worker->udp = NULL;
 }
 
+/* How many datagrams one system call sends while those received in another are handled. What waits for company leaves
+ * late: a worker that keeps up receives few at a time and sends each at once; with many in hand half a batch goes
+ * together, which costs 1 to 4 % of the highest rate. (All together made p99 at half load 1.4 times as long.) */
+static int
+send_at(int received)
+{
+    return received <= AT_ONCE ? 1 : received / 2;
+}
+
 void
 proxy_udp_receive(proxy_worker *worker, int listener)
 {
@@ -110,6 +122,7 @@ proxy_udp_receive(proxy_worker *worker, int listener)
     int n = PROXY_BATCH;
     for (int round = 0; round < ROUNDS && n == PROXY_BATCH; round++) {
         n = recvmmsg(udp->sockets[listener].fd, udp->headers, PROXY_BATCH, MSG_DONTWAIT, NULL);
+        udp->send_at = send_at(n);
         for (int i = 0; i < n; i++) {
             struct msghdr *header = &udp->headers[i].msg_hdr;
             iso_address source;
@@ -120,6 +133,7 @@ proxy_udp_receive(proxy_worker *worker, int listener)
         }
         proxy_out_flush(worker); /* replies leave now: their peers wait */
     }
+    udp->send_at = PROXY_BATCH;
 }
 
 /* ---- errors ---- */
@@ -210,6 +224,6 @@ proxy_udp_queue(proxy_worker *worker, const proxy_target *target, iso_str octets
         .msg_iov = &socket->parts[i],
         .msg_iovlen = 1,
     };
-    if (socket->count == PROXY_BATCH)
+    if (socket->count >= worker->udp->send_at)
         flush(worker, socket);
 }
