@@ -18,7 +18,7 @@
 /* Datagrams lie at a distance that is no power of 2: else each would use the same few lines of the cache. */
 #define STRIDE (PROXY_MAX_MESSAGE + 1 + 64 * 5)
 #define QUOTED 1024 /* octets of a datagram that did not arrive: Via stands at its start */
-#define AT_ONCE 8 /* so many received together are few */
+#define AT_ONCE 16 /* so many received together are few */
 #define ROUNDS 8  /* full batches taken before timers and other sockets have their turn */
 
 typedef struct udp_socket {
