@@ -93,11 +93,13 @@ iso__caller_wait_until_left(const struct iso__queue *queue)
         sched_yield();
 }
 
-/* The lines that the call after this one will write lie where a rank last read them: they are asked for now. Asked for
- * when they are needed, they would hold the call back: what is stored after them is not seen before them. */
-static void
-warm(const iso_task *task)
+void
+iso__caller_warm(const iso__caller *caller)
 {
+    const iso__bundle *next = caller->loaded->count > 0 ? caller->loaded : caller->other;
+    if (next->count == 0)
+        return;
+    const iso_task *task = next->tasks[next->count - 1];
     for (int line = 0; line < WARM_LINES; line++)
         iso__line_claim((const char *)task + line * ISO__LINE);
 }
@@ -135,11 +137,7 @@ iso__caller_take(iso__caller *caller, iso__pool *pool)
     refill(caller, pool);
     if (caller->loaded->count == 0)
         return NULL;
-    iso_task *task = caller->loaded->tasks[--caller->loaded->count];
-    iso__bundle *next = caller->loaded->count > 0 ? caller->loaded : caller->other;
-    if (next->count > 0)
-        warm(next->tasks[next->count - 1]);
-    return task;
+    return caller->loaded->tasks[--caller->loaded->count];
 }
 
 void

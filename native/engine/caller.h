@@ -49,6 +49,9 @@ void iso__caller_wait_until_left(const struct iso__queue *queue);
 
 /* A task of the pool; NULL: out of memory. */
 iso_task *iso__caller_take(iso__caller *caller, iso__pool *pool);
+/* Asks for the lines that the next call will write, which lie where a rank last read them. Asked for when they are needed,
+ * they would hold the call back: what is stored after them is not seen before them. */
+void iso__caller_warm(const iso__caller *caller);
 /* Keeps a task that nobody holds any more, for the thread's next call. */
 void iso__caller_keep(iso__caller *caller, iso_task *task);
 

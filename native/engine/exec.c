@@ -242,8 +242,6 @@ exec_elsewhere(iso_rank *rank, const char *method, const iso_msg *msg, iso_str e
 static inline __attribute__((always_inline)) int
 exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso__usual usual, iso_result *out)
 {
-    if (ISO__UNLIKELY(rank == NULL || method == NULL || msg == NULL || msg->version != ISO_MSG_VERSION))
-        return refuse(NULL, out, ISO_EINVAL);
     int code = may_call(rank);
     if (ISO__UNLIKELY(code != 0))
         return refuse(rank, out, code);
@@ -276,6 +274,8 @@ exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso_
 int
 iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso_result *out)
 {
+    if (ISO__UNLIKELY(rank == NULL || method == NULL || msg == NULL || msg->version != ISO_MSG_VERSION))
+        return refuse(NULL, out, ISO_EINVAL);
     return exec(rank, method, msg, extra, 0, out);
 }
 

@@ -40,16 +40,26 @@ may_sleep(iso__lane *lane)
 
 #define FETCH_AHEAD 4 /* calls; a line comes from the submitter's cache in about the time of two */
 
-/* The lines of a task that a call reads lie in the submitter's cache: all are asked for at once, not one
- * after the other. The first one gets the answer. */
-static inline void
-fetch(const iso_task *task)
+static inline iso_task *
+task_of(const iso__entry *entry)
 {
-    if (task == NULL)
-        return;
+    return atomic_load_explicit(&entry->value, memory_order_relaxed);
+}
+
+/* The lines of a task that a call needs lie in the submitter's cache: all are asked for at once, not one after the other.
+ * The first one gets the answer; the octets begin with the extra, and a message is read if the one before was. */
+static inline void
+fetch(const iso__lane *lane, const iso__entry *entry)
+{
+    uint32_t bits = entry->bits & (ISO__TASK_PLAIN | ISO__TASK_FORGET);
+    const iso_task *task = task_of(entry);
+    if (bits == (ISO__TASK_PLAIN | ISO__TASK_FORGET) && !lane->reads)
+        return; /* nothing of it is needed */
     iso__line_claim(task);
-    iso__line_fetch(&task->msg);
-    iso__line_fetch(task->small);
+    if (lane->reads || !(bits & ISO__TASK_PLAIN))
+        iso__line_fetch(task->small);
+    if (lane->reads)
+        iso__line_fetch(&task->msg);
 }
 
 /* Submitters that sleep before a full ring are woken when it has become half empty, and again when it is
@@ -63,80 +73,84 @@ give_room(iso__ring *ring, size_t taken)
 }
 
 static size_t
-take(iso__ring *ring, void **tasks, size_t most)
+take(iso__ring *ring, iso__entry *entries, size_t most)
 {
-    size_t n = iso__ring_pop_some(ring, tasks, most);
+    size_t n = iso__ring_pop_some(ring, entries, most);
+    if (n == ISO__AHEAD)
+        iso__ring_fetch(ring, n); /* there is more, and who wrote it is further on by now */
     if (n > 0 && atomic_load_explicit(&ring->sleepers, memory_order_relaxed) > 0)
         give_room(ring, n);
-    fetch(n > 0 ? tasks[0] : NULL);
     return n;
 }
 
 /* While this rank is busy, and more waits that any rank may run, another one is woken. */
-static iso_task *
+static const iso__entry *
 take_any(iso__lane *lane)
 {
     iso__queue *queue = queue_of(lane);
-    void *task = NULL;
-    lane->took_any = take(&queue->any, &task, 1) > 0;
-    if (lane->took_any && !iso__ring_empty(&queue->any))
+    lane->took_any = take(&queue->any, &lane->any, 1) > 0;
+    if (!lane->took_any)
+        return NULL;
+    fetch(lane, &lane->any);
+    if (!iso__ring_empty(&queue->any))
         iso__queue_wake_idle(queue);
-    return task;
+    return &lane->any;
 }
 
 /* Takes some calls at once, of which the first is run now. Another rank is woken for those that it could run. */
-static iso_task *
+static const iso__entry *
 take_some(iso__lane *lane)
 {
-    void *tasks[1 + ISO__AHEAD];
-    size_t n = take(&lane->own, tasks, 1 + ISO__AHEAD);
-    if (n > 0 && !iso__ring_empty(&queue_of(lane)->any))
-        iso__queue_wake_idle(queue_of(lane));
-    if (n < 2)
-        return n == 1 ? tasks[0] : NULL;
-    for (size_t i = 1; i < n; i++)
-        atomic_store_explicit(&lane->ahead[i - 1], tasks[i], memory_order_relaxed);
-    atomic_store_explicit(&lane->ahead_next, 0, memory_order_relaxed);
-    atomic_store_explicit(&lane->ahead_count, (int)n - 1, memory_order_release);
+    int n = (int)take(&lane->own, lane->ahead, ISO__AHEAD);
+    if (n == 0)
+        return NULL;
+    for (int i = 0; i < n && i <= FETCH_AHEAD; i++)
+        fetch(lane, &lane->ahead[i]);
+    atomic_store_explicit(&lane->ahead_next, 1, memory_order_relaxed);
+    atomic_store_explicit(&lane->ahead_count, n, memory_order_release);
     iso__barrier_here(); /* with iso__queue_close */
-    for (size_t i = 1; i < n && i < FETCH_AHEAD; i++)
-        fetch(tasks[i]);
+    if (!iso__ring_empty(&queue_of(lane)->any))
+        iso__queue_wake_idle(queue_of(lane));
     if (atomic_load(&queue_of(lane)->closing))
         iso__queue_refuse_ahead(lane);
-    return tasks[0];
+    return lane->ahead;
 }
 
 /* The next call that only this rank may run. */
-static iso_task *
+static const iso__entry *
 take_own(iso__lane *lane)
 {
     int next = atomic_load_explicit(&lane->ahead_next, memory_order_relaxed);
     int count = atomic_load_explicit(&lane->ahead_count, memory_order_relaxed), further = next + FETCH_AHEAD;
+    iso__entry coming;
     if (next == count)
         return take_some(lane);
     atomic_store_explicit(&lane->ahead_next, next + 1, memory_order_relaxed);
-    fetch(further < count ? atomic_load_explicit(&lane->ahead[further], memory_order_relaxed)
-                          : iso__ring_peek(&lane->own));
-    return atomic_load_explicit(&lane->ahead[next], memory_order_relaxed);
+    if (further < count)
+        fetch(lane, &lane->ahead[further]);
+    else if (iso__ring_peek(&lane->own, (size_t)(further - count), &coming))
+        fetch(lane, &coming);
+    return &lane->ahead[next];
 }
 
 void
 iso__lane_refuse(iso__lane *lane)
 {
-    for (iso_task *task; (task = take_own(lane)) != NULL;)
-        iso__task_end_refused(task);
+    for (const iso__entry *call; (call = take_own(lane)) != NULL;)
+        iso__task_end_refused(task_of(call));
 }
 
-static iso_task *
-next_task(iso__lane *lane)
+/* It stays where it is until the next one is taken, if need be by the thread of a rank that replaces this one. */
+static const iso__entry *
+next_call(iso__lane *lane)
 {
     bool for_any = (++lane->turn & (ANY_TURN - 1)) == 0;
-    iso_task *task = for_any ? take_any(lane) : NULL;
-    if (task == NULL)
-        task = take_own(lane);
-    if (task == NULL && !for_any)
-        task = take_any(lane);
-    return task;
+    const iso__entry *call = for_any ? take_any(lane) : NULL;
+    if (call == NULL)
+        call = take_own(lane);
+    if (call == NULL && !for_any)
+        call = take_any(lane);
+    return call;
 }
 
 /* Moves what the rank lends out of its frame into the task, by exchange: nothing is copied. What is absent
@@ -227,21 +241,30 @@ mind_sleepers(iso__lane *lane)
 
 /* ---- running ---- */
 
-void
-iso__lane_run(iso_rank *rank, iso_task *task, uint32_t holder)
+static inline void
+run_method(iso_rank *rank, iso_task *task, uint32_t bits, iso_result *result)
 {
-    iso__lane *lane = rank->lane;
+    if (ISO__LIKELY(bits & ISO__TASK_PLAIN)) {
+        const char *method = iso__names[bits >> ISO__TASK_METHOD & (ISO__NAMES - 1)];
+        iso__exec_usual(rank, method, &task->msg, (iso_str){NULL, 0}, (iso__usual)(bits & ISO__TASK_USUAL), result);
+    } else {
+        iso__exec_usual(rank, task->method, &task->msg, task->extra, task->usual, result);
+    }
+}
+
+/* Runs a call whose result is wanted, or was, nested if the rank is in one. */
+static void
+run(iso__lane *lane, iso_rank *rank, iso_task *task, uint32_t bits, uint32_t holder)
+{
     bool outermost = rank->depth == 0;
     iso_result result;
-    if (task->target == ISO_ANY_RANK)
+    if (bits & ISO__TASK_ANY)
         atomic_store_explicit(&task->rank, rank->number, memory_order_relaxed); /* for who waits (wait.c) */
     if (outermost)
         atomic_store_explicit(&lane->running, task, memory_order_release);
-    iso__exec_usual(rank, task->method, &task->msg, task->extra, task->usual, &result);
+    run_method(rank, task, bits, &result);
     if (outermost && !is_replaced(rank))
         atomic_store_explicit(&lane->running, NULL, memory_order_release);
-    if (task->flags & ISO_SUBMIT_FORGET)
-        return;
     if (ISO__UNLIKELY(outermost && atomic_load_explicit(&rank->watch.answered, memory_order_relaxed)))
         note_late_end(rank, task, &result);
     atomic_store_explicit(&task->rank, rank->number, memory_order_relaxed);
@@ -259,12 +282,13 @@ iso__lane_run(iso_rank *rank, iso_task *task, uint32_t holder)
     lane->last_end = now;
 }
 
-/* A call whose result nobody wants: nobody can let go of it, and nobody else holds it. */
+/* A call whose result nobody wants: nobody can let go of it, refuse it or wait for it. Not nested. */
 static void
-run_forgotten(iso__lane *lane, iso_rank *rank, iso_task *task)
+run_forgotten(iso__lane *lane, iso_rank *rank, iso_task *task, uint32_t bits)
 {
-    iso__lane_run(rank, task, 0);
-    if (is_replaced(rank) || (!iso__task_is_small(task) && !iso__pool_accepts(task))) {
+    iso_result dropped;
+    run_method(rank, task, bits, &dropped);
+    if (is_replaced(rank) || (!(bits & ISO__TASK_SMALL) && !iso__pool_accepts(task))) {
         iso__pool_give_one(task);
         return;
     }
@@ -273,27 +297,51 @@ run_forgotten(iso__lane *lane, iso_rank *rank, iso_task *task)
         lane->spent = iso__pool_give(lane->spent);
 }
 
+void
+iso__lane_run(iso_rank *rank, iso_task *task, uint32_t holder)
+{
+    uint32_t bits = iso__task_bits(task);
+    iso_result dropped;
+    if (bits & ISO__TASK_FORGET)
+        run_method(rank, task, bits, &dropped);
+    else
+        run(rank->lane, rank, task, bits, holder);
+}
+
+/* Whether a call that was taken is still wanted. */
+static inline bool
+is_wanted(const iso__queue *queue, iso_task *task, uint32_t bits)
+{
+    if (ISO__LIKELY(!(bits & ISO__TASK_ANY) && atomic_load_explicit(&queue->pool->let_go, memory_order_relaxed) == 0 &&
+                    !atomic_load_explicit(&queue->closing, memory_order_relaxed)))
+        return true;
+    return iso__task_claim(task);
+}
+
 /* Runs what waits, attached once for all of it. */
 static void
-drain(iso__lane *lane, iso_rank *rank, iso_task *task)
+drain(iso__lane *lane, iso_rank *rank, const iso__entry *call)
 {
     iso__queue *queue = queue_of(lane);
     iso__rank_hold(rank);
     do {
-        if (task->flags & ISO_SUBMIT_FORGET)
-            run_forgotten(lane, rank, task);
-        else if (iso__task_claim(task))
-            iso__lane_run(rank, task, ISO__HELD_BY_QUEUE);
+        iso_task *task = task_of(call);
+        uint32_t bits = call->bits;
+        if (bits & ISO__TASK_FORGET)
+            run_forgotten(lane, rank, task, bits);
+        else if (is_wanted(queue, task, bits))
+            run(lane, rank, task, bits, ISO__HELD_BY_QUEUE);
         if (is_replaced(rank)) {
             iso__rank_let_go(rank);
             return; /* sleepers that are left wake by themselves (ISO__PATIENCE_NS) */
         }
+        lane->reads = rank->frames[0].slot.index.complete;
         if (atomic_load_explicit(&queue->closing, memory_order_relaxed) ||
             atomic_load_explicit(&rank->mail, memory_order_relaxed) != NULL)
             break;
-        task = next_task(lane);
+        call = next_call(lane);
         mind_sleepers(lane);
-    } while (task != NULL);
+    } while (call != NULL);
     wake_sleepers(lane);
     lane->spent = iso__pool_give(lane->spent);
     iso__rank_let_go(rank);
@@ -339,14 +387,14 @@ serve(iso__lane *lane, iso_rank *rank)
     bool rested = false;
     atomic_fetch_add(&iso__awake, 1);
     while (!atomic_load(&queue->closing)) {
-        iso_task *task = next_task(lane);
-        if (task != NULL)
-            drain(lane, rank, task);
+        const iso__entry *call = next_call(lane);
+        if (call != NULL)
+            drain(lane, rank, call);
         else if (rested)
             sched_yield(); /* a submitter has its turn in a ring, and perhaps lost its core before the call was there */
         if (is_replaced(rank))
             break;
-        rested = task == NULL && atomic_load(&rank->mail) == NULL;
+        rested = call == NULL && atomic_load(&rank->mail) == NULL;
         if (rested)
             rest(lane);
         else if (atomic_load(&rank->mail) != NULL)

@@ -177,8 +177,9 @@ push(iso__queue *queue, iso__caller *caller, iso__ring *ring, iso_task *task)
 {
     bool reject = queue->engine->config.on_overload == ISO_OVERLOAD_REJECT || (task->flags & ISO_SUBMIT_REJECT);
     bool spun = false;
+    uint32_t bits = iso__task_bits(task);
     while (!atomic_load(&queue->closing)) {
-        if (iso__ring_push(ring, task))
+        if (iso__ring_push(ring, task, bits))
             return 0;
         if (reject)
             return ISO_EOVERLOAD;
@@ -200,14 +201,14 @@ refuse_ring(iso__ring *ring)
         iso__task_end_refused(task);
 }
 
-/* What a rank has taken ahead would wait for its running call. The rank still holds these tasks; what it has
- * run meanwhile is done, or a new call, which is to be refused too. */
+/* What a rank has taken ahead would wait for its running call, which has the grace time. The rank still holds these
+ * tasks; what it has run meanwhile is done, or a new call, which is to be refused too. */
 void
 iso__queue_refuse_ahead(iso__lane *lane)
 {
     int count = atomic_load(&lane->ahead_count);
-    for (int i = 0; i < count; i++)
-        iso__task_refuse(atomic_load_explicit(&lane->ahead[i], memory_order_relaxed));
+    for (int i = atomic_load(&lane->ahead_next); i < count; i++)
+        iso__task_refuse(atomic_load_explicit(&lane->ahead[i].value, memory_order_relaxed));
 }
 
 /* On the thread of the rank itself: runs at once, nested, and may take as long as it likes. */
@@ -269,8 +270,10 @@ iso_submit(iso_engine *engine, int number, const char *method, const iso_msg *ms
     if (lane != NULL && lane == iso__lane_here)
         return run_nested(iso__task_new(caller, engine, method, msg, extra, user, flags, number), out);
     iso__caller_enter(caller, queue);
+    iso__ring_fetch_free(lane != NULL ? &lane->own : &queue->any);
     iso_task *task = iso__task_new(caller, engine, method, msg, extra, user, flags, number);
     int code = task != NULL ? hand_over(queue, caller, lane, task, out) : ISO_ENOMEM;
+    iso__caller_warm(caller);
     iso__caller_leave(caller);
     return code;
 }

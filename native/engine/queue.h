@@ -10,7 +10,7 @@
 
 #define ISO__PATIENCE_NS 1000000 /* how long a submitter may be left asleep by a rank that has more to do */
 #define ISO__SLEEPERS 16         /* that a rank leaves asleep */
-#define ISO__AHEAD 16 /* calls that a rank takes out of its ring at once, besides the one that it runs */
+#define ISO__AHEAD 32 /* calls that a rank takes out of its ring at once, the one that it runs among them */
 
 /* A rank's side of the channel. */
 typedef struct iso__lane {
@@ -25,26 +25,28 @@ typedef struct iso__lane {
     _Atomic(iso_task *) running;   /* the outermost call, for an engine that abandons the rank */
     iso__bundle *spent;            /* forgotten calls that ran, to go back to the pool together */
     unsigned turn;                 /* counts calls taken, for whose turn it is */
-    /* Calls that were popped from `own` together and wait here, from [ahead_next] on. The rank alone moves them;
-     * others may read them. */
-    _Atomic(iso_task *) ahead[ISO__AHEAD];
+    /* Calls (iso_task, its iso__task_bits) that were popped from `own` together; they wait here from [ahead_next] on. The rank alone moves
+     * them; others may read them. */
+    iso__entry ahead[ISO__AHEAD];
+    iso__entry any; /* what it took last of the calls for any rank */
     _Atomic int ahead_next;
     _Atomic int ahead_count;
     _Atomic uint32_t *sleepers[ISO__SLEEPERS]; /* futex words of patient submitters that are still to be woken */
     int sleeper_count;
-    uint64_t oldest_sleeper;       /* ticks */
-    uint64_t last_end;             /* ticks, of the last call that ended while cores were short */
-    bool took_any;                 /* its last call was for any rank */
-    bool blocked;                  /* its thread waits for a task; these three under the wait lock (wait.c) */
-    struct iso__lane *waits_for;   /* of another rank, NULL if no rank has that task yet */
+    uint64_t oldest_sleeper; /* ticks */
+    uint64_t last_end; /* ticks, of the last call that ended while cores were short */
+    bool reads; /* its last call read headers */
+    bool took_any; /* its last call was for any rank */
+    bool blocked; /* its thread waits for a task; these three under the wait lock (wait.c) */
+    struct iso__lane *waits_for; /* of another rank, NULL if no rank has that task yet */
     struct iso__lane *next_blocked;
 } iso__lane;
 
 typedef struct iso__queue {
     iso_engine *engine;
     iso__lane *lanes; /* config.ranks of them */
-    int lane_count;   /* ranks that have this channel */
-    iso__ring any;    /* calls for whichever rank is idle first */
+    int lane_count; /* ranks that have this channel */
+    iso__ring any; /* calls for whichever rank is idle first */
     iso__pool *pool;
     _Atomic uint64_t sleeping[16]; /* a bit for each rank whose thread sleeps: who is woken for `any` */
 
@@ -54,7 +56,7 @@ typedef struct iso__queue {
     bool started; /* set before any other thread may know the engine */
 
     _Alignas(64) iso__pile completed; /* pushed by ranks, taken as a whole */
-    iso__link *taken;                 /* oldest first; the taking thread's */
+    iso__link *taken; /* oldest first; the taking thread's */
     int fd;
     int blocked; /* ranks whose thread waits for a task; under the wait lock */
 } iso__queue;
@@ -80,7 +82,7 @@ void iso__lane_hand_over(iso__lane *lane, iso_rank *to); /* its rank's thread wa
 extern ISO__THREAD iso__lane *iso__lane_here; /* of the calling thread, NULL if it is no queue rank */
 void *iso__lane_main(void *lane);
 void iso__lane_serve(iso__lane *lane, iso_rank *rank); /* until the engine closes or the rank is replaced; ends it */
-void iso__lane_refuse(iso__lane *lane);                /* ends the calls that wait for this rank */
+void iso__lane_refuse(iso__lane *lane); /* ends the calls that wait for this rank */
 extern ISO__THREAD iso_rank *iso__lane_rank; /* its rank: once replaced, no longer that of its lane */
 /* Runs a task, nested if the rank is in a call, and publishes its result for `holder` (task.h). A call that is
  * to be forgotten stays the caller's. */

@@ -17,8 +17,16 @@
 
 #include "engine/line.h"
 
+#define ISO__RING_VALUE (UINT64_C(1) << 63)
+
+/* What is queued: a pointer, and up to 31 bits about what it points to, which come with the cell. */
+typedef struct iso__entry {
+    _Atomic(void *) value;
+    uint32_t bits;
+} iso__entry;
+
 typedef struct iso__cell {
-    _Atomic size_t turn;
+    _Atomic uint64_t word; /* from the top: 1 if there is a value, its bits, 32 bits of the turn: a ring is shorter */
     _Atomic(void *) value; /* whose turn it is writes it, but who looks ahead may read it at any time */
 } iso__cell;
 
@@ -39,12 +47,12 @@ iso__ring_init(iso__ring *ring, size_t size)
     size_t room = 2;
     while (room < size)
         room *= 2;
-    ring->cells = calloc(room, sizeof *ring->cells);
+    ring->cells = iso__lines_new(room * sizeof *ring->cells);
     ring->mask = room - 1;
     atomic_store(&ring->head, 0);
     atomic_store(&ring->tail, 0);
     for (size_t i = 0; ring->cells != NULL && i < room; i++)
-        atomic_store_explicit(&ring->cells[i].turn, i, memory_order_relaxed);
+        atomic_store_explicit(&ring->cells[i].word, i, memory_order_relaxed);
     return ring->cells != NULL;
 }
 
@@ -57,20 +65,21 @@ iso__ring_fini(iso__ring *ring)
 
 /* false: the ring is full. */
 static inline bool
-iso__ring_push(iso__ring *ring, void *value)
+iso__ring_push(iso__ring *ring, void *value, uint32_t bits)
 {
     size_t turn = atomic_load_explicit(&ring->tail, memory_order_relaxed);
     for (;;) {
         iso__cell *cell = &ring->cells[turn & ring->mask];
         iso__line_claim(cell); /* else it came twice: to be read, and to be written */
-        size_t ready = atomic_load_explicit(&cell->turn, memory_order_acquire);
-        if (ready == turn) {
+        int32_t ahead = (int32_t)((uint32_t)atomic_load_explicit(&cell->word, memory_order_acquire) - (uint32_t)turn);
+        if (ahead == 0) {
             if (atomic_compare_exchange_weak(&ring->tail, &turn, turn + 1)) {
                 atomic_store_explicit(&cell->value, value, memory_order_relaxed);
-                atomic_store_explicit(&cell->turn, turn + 1, memory_order_release);
+                atomic_store_explicit(&cell->word, ISO__RING_VALUE | (uint64_t)bits << 32 | (uint32_t)(turn + 1),
+                                      memory_order_release);
                 return true;
             }
-        } else if ((intptr_t)(ready - turn) < 0) {
+        } else if (ahead < 0) {
             return false;
         } else {
             turn = atomic_load_explicit(&ring->tail, memory_order_relaxed);
@@ -78,21 +87,34 @@ iso__ring_push(iso__ring *ring, void *value)
     }
 }
 
+static inline uint32_t
+iso__ring_bits(uint64_t word)
+{
+    return (uint32_t)((word & ~ISO__RING_VALUE) >> 32);
+}
+
+/* The word of the cell for a turn if it can be read, else 0. */
+static inline uint64_t
+iso__ring_word(const iso__ring *ring, size_t turn)
+{
+    uint64_t word = atomic_load_explicit(&ring->cells[turn & ring->mask].word, memory_order_acquire);
+    return (uint32_t)word == (uint32_t)(turn + 1) ? word : 0;
+}
+
 /* How many of the cells from `turn` on, at most `most`, can be read. */
 static inline size_t
 iso__ring_ready(iso__ring *ring, size_t turn, size_t most)
 {
     size_t n = 0;
-    while (n < most &&
-           atomic_load_explicit(&ring->cells[(turn + n) & ring->mask].turn, memory_order_acquire) == turn + n + 1)
+    while (n < most && iso__ring_word(ring, turn + n) != 0)
         n++;
     return n;
 }
 
-/* Up to `most` values, oldest first; 0: the ring is empty. Together they cost one look at the producers' lines
+/* Up to `most` entries, oldest first; 0: the ring is empty. Together they cost one look at the producers' lines
  * of the cache; one at a time, a consumer that keeps up with a producer would fight for each cell. */
 static inline size_t
-iso__ring_pop_some(iso__ring *ring, void **values, size_t most)
+iso__ring_pop_some(iso__ring *ring, iso__entry *entries, size_t most)
 {
     size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed), n;
     for (;;) {
@@ -107,8 +129,10 @@ iso__ring_pop_some(iso__ring *ring, void **values, size_t most)
     }
     for (size_t i = 0; i < n; i++) {
         iso__cell *cell = &ring->cells[(turn + i) & ring->mask];
-        values[i] = atomic_load_explicit(&cell->value, memory_order_relaxed);
-        atomic_store_explicit(&cell->turn, turn + i + ring->mask + 1, memory_order_release);
+        entries[i].bits = iso__ring_bits(atomic_load_explicit(&cell->word, memory_order_relaxed));
+        atomic_store_explicit(&entries[i].value, atomic_load_explicit(&cell->value, memory_order_relaxed),
+                              memory_order_relaxed);
+        atomic_store_explicit(&cell->word, (uint32_t)(turn + i + ring->mask + 1), memory_order_release);
     }
     return n;
 }
@@ -117,19 +141,36 @@ iso__ring_pop_some(iso__ring *ring, void **values, size_t most)
 static inline void *
 iso__ring_pop(iso__ring *ring)
 {
-    void *value;
-    return iso__ring_pop_some(ring, &value, 1) > 0 ? value : NULL;
+    iso__entry entry;
+    return iso__ring_pop_some(ring, &entry, 1) > 0 ? atomic_load_explicit(&entry.value, memory_order_relaxed) : NULL;
 }
 
-/* What the next pop may give, to be fetched and no more; NULL: nothing. */
-static inline const void *
-iso__ring_peek(iso__ring *ring)
+/* Asks for the cell that the next push writes. */
+static inline void
+iso__ring_fetch_free(const iso__ring *ring)
 {
-    size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    iso__cell *cell = &ring->cells[turn & ring->mask];
-    return atomic_load_explicit(&cell->turn, memory_order_acquire) == turn + 1
-               ? atomic_load_explicit(&cell->value, memory_order_relaxed)
-               : NULL;
+    iso__line_claim(&ring->cells[atomic_load_explicit(&ring->tail, memory_order_relaxed) & ring->mask]);
+}
+
+/* Asks for the cells that a pop of so many reads and writes. */
+static inline void
+iso__ring_fetch(iso__ring *ring, size_t n)
+{
+    size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed), of_line = ISO__LINE / sizeof(iso__cell);
+    for (size_t i = 0; i < n + of_line; i += of_line)
+        iso__line_claim(&ring->cells[(turn + i) & ring->mask]);
+}
+
+/* What a pop gives after `n` others, to be fetched and no more. false: nothing. */
+static inline bool
+iso__ring_peek(const iso__ring *ring, size_t n, iso__entry *out)
+{
+    size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed) + n;
+    uint64_t word = iso__ring_word(ring, turn);
+    const iso__cell *cell = &ring->cells[turn & ring->mask];
+    out->bits = iso__ring_bits(word);
+    atomic_init(&out->value, atomic_load_explicit(&cell->value, memory_order_relaxed));
+    return word != 0;
 }
 
 /* No turn is taken that was not read. Not for who looks again and again: it takes the producers' line from them. */
@@ -142,10 +183,9 @@ iso__ring_empty(iso__ring *ring)
 
 /* Whether a pop would give something now: for who looks again and again. */
 static inline bool
-iso__ring_has_value(iso__ring *ring)
+iso__ring_has_value(const iso__ring *ring)
 {
-    size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    return atomic_load_explicit(&ring->cells[turn & ring->mask].turn, memory_order_acquire) == turn + 1;
+    return iso__ring_word(ring, atomic_load_explicit(&ring->head, memory_order_relaxed)) != 0;
 }
 
 /* How many wait, roughly while others push and pop. */

@@ -114,15 +114,24 @@ take(iso_task *task, uint32_t more)
     return false;
 }
 
+/* Of a task for one rank that the queue holds and the submitter does not, or no longer: who takes its hold away counts
+ * before that, as the pool may go with the task. */
+static void
+count_let_go(iso_task *task, uint32_t more)
+{
+    if (task->target != ISO_ANY_RANK)
+        atomic_fetch_add(&task->pool->let_go, more);
+}
+
 bool
 iso__task_claim(iso_task *task)
 {
-    if (task->flags & ISO_SUBMIT_FORGET)
-        return true; /* nobody can let go of it */
     bool wanted = task->target == ISO_ANY_RANK ? take(task, 0)
                                                : may_run(atomic_load_explicit(&task->state, memory_order_acquire));
-    if (!wanted)
+    if (!wanted) {
+        count_let_go(task, UINT32_MAX);
         iso__task_drop(task, ISO__HELD_BY_QUEUE);
+    }
     return wanted;
 }
 
@@ -137,7 +146,7 @@ iso__task_take_back(iso_task *task)
 static bool
 end(iso_task *task, uint32_t state, uint32_t holder, uint32_t more)
 {
-    bool answers, notify = (task->flags & ISO_SUBMIT_NOTIFY) != 0;
+    bool answers, counted = false, notify = (task->flags & ISO_SUBMIT_NOTIFY) != 0;
     uint32_t next;
     do {
         uint32_t step = state & ISO__TASK_STEP;
@@ -148,6 +157,10 @@ end(iso_task *task, uint32_t state, uint32_t holder, uint32_t more)
         answers = answers && (state & ISO__HELD_BY_SUBMITTER);
         if (answers && notify)
             next |= ISO__HELD_BY_LIST;
+        if (ISO__UNLIKELY(holder == ISO__HELD_BY_QUEUE && !(state & ISO__HELD_BY_SUBMITTER) && !counted)) {
+            count_let_go(task, UINT32_MAX);
+            counted = true;
+        }
     } while (!atomic_compare_exchange_weak(&task->state, &state, next));
     if (answers && (state & ISO__TASK_SLEEPER))
         iso__futex_wake(&task->state, INT32_MAX);
@@ -226,6 +239,22 @@ iso_task_user(const iso_task *task)
     return task->user;
 }
 
+static void
+let_go(iso_task *task)
+{
+    uint32_t state = atomic_load(&task->state), left;
+    bool counted = false;
+    do {
+        bool queued = (state & ISO__HELD_BY_QUEUE) != 0;
+        if (queued != counted)
+            count_let_go(task, queued ? 1 : UINT32_MAX);
+        counted = queued;
+        left = state & ~(uint32_t)ISO__HELD_BY_SUBMITTER;
+    } while (!atomic_compare_exchange_weak(&task->state, &state, left));
+    if (!(left & ISO__HELD))
+        put_back(task);
+}
+
 void
 iso_task_free(iso_task *task)
 {
@@ -234,5 +263,5 @@ iso_task_free(iso_task *task)
     if (atomic_load_explicit(&task->state, memory_order_acquire) == (ISO__TASK_DONE | ISO__HELD_BY_SUBMITTER))
         put_back(task); /* nobody else holds it */
     else
-        iso__task_drop(task, ISO__HELD_BY_SUBMITTER);
+        let_go(task);
 }

@@ -79,6 +79,26 @@ test_calls_taken_ahead_when_the_engine_ends(void)
     }
 }
 
+/* What runs has the grace time, also if it was taken together with others, and not as the first of them. */
+static void
+test_a_running_call_when_the_engine_ends(void)
+{
+    iso_task *quick = NULL, *slow = NULL, *held = NULL, *last = NULL;
+    queue_start(1);
+    hold(1, &held);
+    CHECK_INT(submit(1, "one", NULL, NULL, 0, &quick), 0);
+    CHECK_INT(submit(1, "sleep", "0.5", NULL, 0, &slow), 0);
+    CHECK_INT(submit(1, "one", NULL, NULL, 0, &last), 0);
+    gate_set(1);
+    CHECK(rank_leaves(1));
+    expect(quick, 1);
+    CHECK_INT(iso_engine_destroy(engine), 0);
+    expect(slow, 1);
+    CHECK_INT(iso_task_result(last)->outcome, ISO_OUTCOME_REFUSED);
+    iso_task_free(last);
+    expect(held, 1);
+}
+
 static void *
 wait_for(void *task)
 {
@@ -154,5 +174,6 @@ main(int argc, char **argv)
     if (sched_setaffinity(0, sizeof one, &one) != 0)
         return 1;
     TEST_MAIN(argc, argv, TEST(test_a_call_taken_ahead_is_freed), TEST(test_calls_taken_ahead_when_the_engine_ends),
-              TEST(test_a_slow_call_does_not_keep_a_submitter_asleep), TEST(test_each_caller_gets_its_answers));
+              TEST(test_a_running_call_when_the_engine_ends), TEST(test_a_slow_call_does_not_keep_a_submitter_asleep),
+              TEST(test_each_caller_gets_its_answers));
 }
