@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
+from matplotlib import ticker
 
 from perf.floor.report import Spread
 from perf.suite.measure import Case
@@ -29,6 +30,15 @@ def _svg(figure: Any) -> str:
     return out.getvalue()
 
 
+def _logarithmic(axis: Any, least: float, most: float) -> None:
+    """Makes an axis logarithmic, with labels that leave room for each other."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if most < 100 * least else (1,)))
+    short = ticker.EngFormatter(sep="")  # 20k; below 1 it would write 200m
+    axis.set_major_formatter(lambda value, _: short(value) if value >= 1 else f"{value:g}")
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
 def _color(name: str) -> str:
     return OWN if name.startswith("isoexec") else FLOOR if name in ("floor", "plain") else OTHER
 
@@ -47,7 +57,7 @@ def bars(title: str, unit: str, sides: dict[str, Spread], more: bool) -> str:
         order, values, xerr=(low, high), color=[_color(name) for name in order], ecolor="#555"
     )
     if log:
-        axes.set_xscale("log")
+        _logarithmic(axes.xaxis, min(values), max(values))
         axes.set_xlim(min(values) / 2, max(values) * 6)
     else:
         axes.set_xlim(0, max(spread.high for spread in sides.values()) * 1.25)
@@ -92,7 +102,7 @@ def lines(title: str, unit: str, samples: dict[str, dict[str, list[float]]]) -> 
     medians = [spread.median for sides in found.values() for spread in sides.values()]
     log = max(medians) > WIDE * min(medians)
     if log:
-        axes.set_yscale("log")
+        _logarithmic(axes.yaxis, min(medians), max(medians))
     else:
         axes.set_ylim(0, max(medians) * 1.1)
     axes.set_xlabel("ranks")
@@ -124,7 +134,7 @@ def distribution(title: str, samples: dict[str, list[float]]) -> str:
     taken = [value / 1000 for values in samples.values() for value in values]
     log = max(taken) > WIDE * min(taken)
     if log:
-        axes.set_xscale("log")
+        _logarithmic(axes.xaxis, min(taken), max(taken))
     else:
         axes.set_xlim(0, max(taken) * 1.02)
     axes.set_xlabel(f"microseconds of one call{', logarithmic' if log else ''}")
