@@ -25,7 +25,7 @@ begin_at(size_t turn)
 
 static const size_t begins[] = {
     0, 1, (size_t)UINT32_MAX - 40, (size_t)UINT32_MAX, (size_t)1 << 32, ((size_t)1 << 32) * 7 - 3};
-#define EACH_BEGIN(i) (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++)
+enum { BEGINS = sizeof begins / sizeof begins[0] };
 
 static uint32_t
 bits_of(size_t i)
@@ -37,28 +37,25 @@ static void
 test_full_and_empty(void)
 {
     iso__entry entries[ROOM + 1], next;
-    for
-        EACH_BEGIN(b)
-        {
-            begin_at(begins[b]);
-            for (size_t round = 0; round < 100; round++) {
-                size_t count = round % (ROOM + 1);
-                CHECK(iso__ring_empty(&ring) && !iso__ring_has_value(&ring) && iso__ring_pop(&ring) == NULL);
-                for (size_t i = 0; i < count; i++)
-                    CHECK(iso__ring_push(&ring, &values[i], bits_of(round + i)));
-                CHECK(count < ROOM || !iso__ring_push(&ring, &values[0], 0));
-                CHECK_INT(iso__ring_count(&ring), count);
-                CHECK_INT(iso__ring_has_value(&ring), count > 0);
-                for (size_t i = 0; i < count; i++)
-                    CHECK(iso__ring_peek(&ring, i, &next) && next.value == &values[i] &&
-                          next.bits == bits_of(round + i));
-                CHECK(count == ROOM || !iso__ring_peek(&ring, count, &next));
-                CHECK_INT(iso__ring_pop_some(&ring, entries, ROOM + 1), count);
-                for (size_t i = 0; i < count; i++)
-                    CHECK(entries[i].value == &values[i] && entries[i].bits == bits_of(round + i));
-            }
-            iso__ring_fini(&ring);
+    for (int b = 0; b < BEGINS; b++) {
+        begin_at(begins[b]);
+        for (size_t round = 0; round < 100; round++) {
+            size_t count = round % (ROOM + 1);
+            CHECK(iso__ring_empty(&ring) && !iso__ring_has_value(&ring) && iso__ring_pop(&ring) == NULL);
+            for (size_t i = 0; i < count; i++)
+                CHECK(iso__ring_push(&ring, &values[i], bits_of(round + i)));
+            CHECK(count < ROOM || !iso__ring_push(&ring, &values[0], 0));
+            CHECK_INT(iso__ring_count(&ring), count);
+            CHECK_INT(iso__ring_has_value(&ring), count > 0);
+            for (size_t i = 0; i < count; i++)
+                CHECK(iso__ring_peek(&ring, i, &next) && next.value == &values[i] && next.bits == bits_of(round + i));
+            CHECK(count == ROOM || !iso__ring_peek(&ring, count, &next));
+            CHECK_INT(iso__ring_pop_some(&ring, entries, ROOM + 1), count);
+            for (size_t i = 0; i < count; i++)
+                CHECK(entries[i].value == &values[i] && entries[i].bits == bits_of(round + i));
         }
+        iso__ring_fini(&ring);
+    }
 }
 
 static void *
@@ -98,28 +95,26 @@ consume(void *unused)
 static void
 test_threads(void)
 {
-    for
-        EACH_BEGIN(b)
-        {
-            pthread_t threads[PRODUCERS + CONSUMERS];
-            int wrong = 0;
-            begin_at(begins[b]);
-            memset((void *)seen, 0, sizeof seen);
-            atomic_store(&left, PRODUCERS * EACH);
-            for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
-                CHECK_INT(pthread_create(&threads[i], NULL, i < PRODUCERS ? produce : consume,
-                                         i < PRODUCERS ? &values[i * EACH] : NULL),
-                          0);
-            for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
-                pthread_join(threads[i], NULL);
-            for (int i = 0; i < PRODUCERS * EACH; i++)
-                wrong += atomic_load(&seen[i]) != 1;
-            CHECK_INT(wrong, 0);
-            CHECK_INT(atomic_load(&wrong_bits), 0);
-            CHECK_INT(atomic_load(&out_of_order), 0);
-            CHECK(iso__ring_empty(&ring));
-            iso__ring_fini(&ring);
-        }
+    for (int b = 0; b < BEGINS; b++) {
+        pthread_t threads[PRODUCERS + CONSUMERS];
+        int wrong = 0;
+        begin_at(begins[b]);
+        memset((void *)seen, 0, sizeof seen);
+        atomic_store(&left, PRODUCERS * EACH);
+        for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
+            CHECK_INT(pthread_create(&threads[i], NULL, i < PRODUCERS ? produce : consume,
+                                     i < PRODUCERS ? &values[i * EACH] : NULL),
+                      0);
+        for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
+            pthread_join(threads[i], NULL);
+        for (int i = 0; i < PRODUCERS * EACH; i++)
+            wrong += atomic_load(&seen[i]) != 1;
+        CHECK_INT(wrong, 0);
+        CHECK_INT(atomic_load(&wrong_bits), 0);
+        CHECK_INT(atomic_load(&out_of_order), 0);
+        CHECK(iso__ring_empty(&ring));
+        iso__ring_fini(&ring);
+    }
 }
 
 int
