@@ -25,8 +25,8 @@ typedef struct iso__lane {
     _Atomic(iso_task *) running;   /* the outermost call, for an engine that abandons the rank */
     iso__bundle *spent;            /* forgotten calls that ran, to go back to the pool together */
     unsigned turn;                 /* counts calls taken, for whose turn it is */
-    /* Calls (iso_task, its iso__task_bits) that were popped from `own` together; they wait here from [ahead_next] on. The rank alone moves
-     * them; others may read them. */
+    /* Calls (iso_task, its iso__task_bits) that were popped from `own` together; they wait here from [ahead_next] on. The
+     * rank alone moves them; others may read them. */
     iso__entry ahead[ISO__AHEAD];
     iso__entry any; /* what it took last of the calls for any rank */
     _Atomic int ahead_next;
