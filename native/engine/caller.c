@@ -137,7 +137,11 @@ iso__caller_take(iso__caller *caller, iso__pool *pool)
     refill(caller, pool);
     if (caller->loaded->count == 0)
         return NULL;
-    return caller->loaded->tasks[--caller->loaded->count];
+    iso__bundle *loaded = caller->loaded;
+    int place = --loaded->count;
+    if (place % ISO__BUNDLE_LINE == 0 && place > 0)
+        iso__line_claim(&loaded->tasks[place - 1]); /* a rank filled the bundle */
+    return loaded->tasks[place];
 }
 
 void

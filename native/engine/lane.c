@@ -46,17 +46,24 @@ task_of(const iso__entry *entry)
     return atomic_load_explicit(&entry->value, memory_order_relaxed);
 }
 
+/* Whether a call needs more of its task than came with the ring. */
+static inline bool
+needs_lines(const iso__lane *lane, const iso__entry *entry)
+{
+    uint32_t none = ISO__TASK_PLAIN | ISO__TASK_FORGET;
+    return (entry->bits & none) != none || lane->reads;
+}
+
 /* The lines of a task that a call needs lie in the submitter's cache: all are asked for at once, not one after the other.
  * The first one gets the answer; the octets begin with the extra, and a message is read if the one before was. */
 static inline void
 fetch(const iso__lane *lane, const iso__entry *entry)
 {
-    uint32_t bits = entry->bits & (ISO__TASK_PLAIN | ISO__TASK_FORGET);
     const iso_task *task = task_of(entry);
-    if (bits == (ISO__TASK_PLAIN | ISO__TASK_FORGET) && !lane->reads)
-        return; /* nothing of it is needed */
+    if (!needs_lines(lane, entry))
+        return;
     iso__line_claim(task);
-    if (lane->reads || !(bits & ISO__TASK_PLAIN))
+    if (lane->reads || !(entry->bits & ISO__TASK_PLAIN))
         iso__line_fetch(task->small);
     if (lane->reads)
         iso__line_fetch(&task->msg);
@@ -104,8 +111,9 @@ take_some(iso__lane *lane)
     int n = (int)take(&lane->own, lane->ahead, ISO__AHEAD);
     if (n == 0)
         return NULL;
-    for (int i = 0; i < n && i <= FETCH_AHEAD; i++)
-        fetch(lane, &lane->ahead[i]);
+    for (int i = n == 1; i < n && i <= FETCH_AHEAD; i++)
+        fetch(lane,
+              &lane->ahead[i]); /* not of one alone: who waits for it looks at that line, and would take it back */
     atomic_store_explicit(&lane->ahead_next, 1, memory_order_relaxed);
     atomic_store_explicit(&lane->ahead_count, n, memory_order_release);
     iso__barrier_here(); /* with iso__queue_close */
@@ -116,21 +124,31 @@ take_some(iso__lane *lane)
     return lane->ahead;
 }
 
+/* Asks for the lines of a call that comes soon. `next`: of those taken ahead. */
+static inline void
+fetch_ahead(iso__lane *lane, int next, int count)
+{
+    int further = next + FETCH_AHEAD;
+    iso__entry coming;
+    if (further < count)
+        fetch(lane, &lane->ahead[further]);
+    else if (iso__ring_peek(&lane->own, (size_t)(further - count), &coming))
+        fetch(lane, &coming);
+}
+
 /* The next call that only this rank may run. */
 static const iso__entry *
 take_own(iso__lane *lane)
 {
     int next = atomic_load_explicit(&lane->ahead_next, memory_order_relaxed);
-    int count = atomic_load_explicit(&lane->ahead_count, memory_order_relaxed), further = next + FETCH_AHEAD;
-    iso__entry coming;
+    int count = atomic_load_explicit(&lane->ahead_count, memory_order_relaxed);
     if (next == count)
         return take_some(lane);
     atomic_store_explicit(&lane->ahead_next, next + 1, memory_order_relaxed);
-    if (further < count)
-        fetch(lane, &lane->ahead[further]);
-    else if (iso__ring_peek(&lane->own, (size_t)(further - count), &coming))
-        fetch(lane, &coming);
-    return &lane->ahead[next];
+    const iso__entry *entry = &lane->ahead[next];
+    if (needs_lines(lane, entry))
+        fetch_ahead(lane, next, count); /* calls mostly come in a row of one kind */
+    return entry;
 }
 
 void
@@ -263,6 +281,8 @@ run(iso__lane *lane, iso_rank *rank, iso_task *task, uint32_t bits, uint32_t hol
     if (outermost)
         atomic_store_explicit(&lane->running, task, memory_order_release);
     run_method(rank, task, bits, &result);
+    if (bits & ISO__TASK_ANY)
+        iso__line_claim(&queue_of(lane)->any.head); /* another rank had it last, and next_call needs it */
     if (outermost && !is_replaced(rank))
         atomic_store_explicit(&lane->running, NULL, memory_order_release);
     if (ISO__UNLIKELY(outermost && atomic_load_explicit(&rank->watch.answered, memory_order_relaxed)))
@@ -292,9 +312,13 @@ run_forgotten(iso__lane *lane, iso_rank *rank, iso_task *task, uint32_t bits)
         iso__pool_give_one(task);
         return;
     }
-    lane->spent->tasks[lane->spent->count++] = task;
-    if (lane->spent->count == ISO__BUNDLE)
-        lane->spent = iso__pool_give(lane->spent);
+    iso__bundle *spent = lane->spent;
+    int place = spent->count++;
+    if (place % ISO__BUNDLE_LINE == 0)
+        iso__line_claim(&spent->tasks[place + ISO__BUNDLE_LINE]); /* a submitter emptied the bundle */
+    spent->tasks[place] = task;
+    if (spent->count == ISO__BUNDLE)
+        lane->spent = iso__pool_give(spent);
 }
 
 void
@@ -316,6 +340,40 @@ is_wanted(const iso__queue *queue, iso_task *task, uint32_t bits)
                     !atomic_load_explicit(&queue->closing, memory_order_relaxed)))
         return true;
     return iso__task_claim(task);
+}
+
+/* Spins for work, `briefly` or as long as it pays. Meanwhile nobody wakes another rank for what comes for any: if this
+ * one leaves some of it, it does so itself (take_any, take_some). */
+static bool
+spin(iso__lane *lane, bool briefly)
+{
+    iso__queue *queue = queue_of(lane);
+    iso__lane *self = lane;
+    bool took_any = lane->took_any, done;
+    if (took_any)
+        atomic_store(&queue->spinner, lane);
+    done = briefly ? iso__spin_briefly(has_work, lane) : iso__spin_until(&lane->spin, true, has_work, lane);
+    if (took_any)
+        atomic_compare_exchange_strong(&queue->spinner, &self, NULL);
+    return done;
+}
+
+#define LOOK_LATER                                                                                                     \
+    8 /* pauses: nobody who was answered comes again sooner, and each look takes the ring's line from him */
+
+/* The next call after the last one that was there. Who was answered mostly comes again at once, and to attach anew costs
+ * as much as to wait for that, 2 us at most; but ranks of one interpreter want the GIL from each other. */
+static const iso__entry *
+linger(iso__lane *lane, iso_rank *rank)
+{
+    wake_sleepers(lane);
+    if (lane->spin.most == 0 || iso__rank_in_main(rank) || iso__cores_are_short(0))
+        return NULL;
+    for (int i = 0; i < LOOK_LATER; i++)
+        iso__pause();
+    if (!spin(lane, true))
+        return NULL;
+    return next_call(lane);
 }
 
 /* Runs what waits, attached once for all of it. */
@@ -341,25 +399,12 @@ drain(iso__lane *lane, iso_rank *rank, const iso__entry *call)
             break;
         call = next_call(lane);
         mind_sleepers(lane);
+        if (call == NULL)
+            call = linger(lane, rank);
     } while (call != NULL);
     wake_sleepers(lane);
     lane->spent = iso__pool_give(lane->spent);
     iso__rank_let_go(rank);
-}
-
-/* Spins for work. Meanwhile nobody wakes another rank for what comes for any: if this one leaves some of it, it
- * does so itself (take_any, take_some). */
-static bool
-spin(iso__lane *lane)
-{
-    iso__queue *queue = queue_of(lane);
-    iso__lane *self = lane;
-    if (!lane->took_any)
-        return iso__spin_until(&lane->spin, true, has_work, lane);
-    atomic_store(&queue->spinner, lane);
-    bool done = iso__spin_until(&lane->spin, true, has_work, lane);
-    atomic_compare_exchange_strong(&queue->spinner, &self, NULL);
-    return done;
 }
 
 /* Returns when there is work, if nobody else takes it first. */
@@ -368,7 +413,7 @@ rest(iso__lane *lane)
 {
     iso__queue *queue = queue_of(lane);
     int i = lane->rank->number - 1;
-    if (spin(lane))
+    if (spin(lane, false))
         return;
     atomic_fetch_sub(&iso__awake, 1);
     atomic_store(&lane->asleep, 1);

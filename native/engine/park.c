@@ -44,10 +44,12 @@ spin_for(uint32_t us, bool (*ready)(void *), void *argument)
 bool
 iso__spin_on(iso__spin *spin, bool counted, bool (*ready)(void *), void *argument)
 {
-    atomic_fetch_add(&iso__awake, counted ? 0 : 1);
+    if (!counted)
+        atomic_fetch_add(&iso__awake, 1);
     uint64_t began = iso__clock_ticks();
     bool done = spin_for(spin->now > 0 ? spin->now : spin->most, ready, argument);
-    atomic_fetch_sub(&iso__awake, counted ? 0 : 1);
+    if (!counted)
+        atomic_fetch_sub(&iso__awake, 1);
     uint32_t twice = (uint32_t)(iso__clock_ns(iso__clock_ticks() - began) / 500) + 1; /* us */
     if (!done)
         spin->now = spin->now * 3 / 4;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/line.h"
 #include "isoexec.h"
 
 #define ISO__BUNDLE 128 /* tasks of a full bundle; each costs a lock that moves between cores (with 32: 6 ns a call) */
@@ -16,8 +17,10 @@
 typedef struct iso__bundle {
     struct iso__bundle *next; /* in a pool */
     int count;
-    iso_task *tasks[ISO__BUNDLE];
+    _Alignas(ISO__LINE) iso_task *tasks[ISO__BUNDLE];
 } iso__bundle;
+
+#define ISO__BUNDLE_LINE ((int)(ISO__LINE / sizeof(iso_task *))) /* tasks whose pointers share a line of the cache */
 
 /* Outlives its engine while anybody has one of its tasks. */
 typedef struct iso__pool {

@@ -147,12 +147,10 @@ has_room(void *ring)
     return iso__ring_count(ring) <= ((iso__ring *)ring)->mask;
 }
 
-/* More than one place, or each would be fought for with the rank that makes it. */
 static bool
 has_much_room(void *ring)
 {
-    size_t mask = ((iso__ring *)ring)->mask;
-    return iso__ring_count(ring) <= mask - mask / 8;
+    return iso__ring_has_much_room(ring);
 }
 
 static void

@@ -1,8 +1,9 @@
 /* ring.h: a bounded queue of pointers for many producers and many consumers, without locks.
  *
- * Each cell carries the number of the turn at which it may be written or read next, so that producers
- * agree by one compare-and-swap on the tail, consumers by one on the head, and neither waits for the other
- * (D. Vyukov's bounded queue). Taking a turn is a full barrier, publishing the cell is none (it would wait
+ * Each cell carries the number of the turn at which it was written. Producers agree by one compare-and-swap on the
+ * tail and consumers by one on the head; consumers write no cell, so that its line of the cache moves one way only, and
+ * what a consumer read is its own if the head was still there when it took it: a cell is written again only by a
+ * producer that has seen the head pass. Taking a turn is a full barrier, publishing the cell is none (it would wait
  * for the lines of the message): a producer that looks, after its push, whether a consumer sleeps sees that it
  * does, or the consumer sees that the ring is not empty. It is so from the turn on, a moment before the value
  * is there. */
@@ -33,11 +34,13 @@ typedef struct iso__cell {
 typedef struct iso__ring {
     /* 128, not 64: processors fetch lines of the cache in pairs. */
     _Alignas(128) _Atomic size_t tail; /* next turn to write */
+    _Atomic size_t head_seen;          /* by the producers: `head` is on the consumers' line */
     _Alignas(128) _Atomic size_t head; /* next turn to read */
+    _Alignas(128) _Atomic size_t passed; /* where the head was lately: producers that wait look here, not at the head */
     _Alignas(128) size_t mask;
     iso__cell *cells;
     _Atomic uint32_t sleepers; /* producers that sleep because the ring was full */
-    _Atomic uint32_t room;     /* their futex word: changes when there is room again */
+    _Atomic uint32_t room; /* their futex word: changes when there is room again */
 } iso__ring;
 
 /* Room for at least `size` pointers (rounded up to a power of 2). false: no memory. */
@@ -51,8 +54,8 @@ iso__ring_init(iso__ring *ring, size_t size)
     ring->mask = room - 1;
     atomic_store(&ring->head, 0);
     atomic_store(&ring->tail, 0);
-    for (size_t i = 0; ring->cells != NULL && i < room; i++)
-        atomic_store_explicit(&ring->cells[i].word, i, memory_order_relaxed);
+    atomic_store(&ring->head_seen, 0);
+    atomic_store(&ring->passed, 0);
     return ring->cells != NULL;
 }
 
@@ -63,28 +66,33 @@ iso__ring_fini(iso__ring *ring)
     ring->cells = NULL;
 }
 
+/* Whether the cell of a turn may be written: who had it before has been read. */
+static inline bool
+iso__ring_is_free(iso__ring *ring, size_t turn)
+{
+    if ((intptr_t)(turn - atomic_load_explicit(&ring->head_seen, memory_order_acquire)) <= (intptr_t)ring->mask)
+        return true;
+    size_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
+    atomic_store_explicit(&ring->head_seen, head, memory_order_release);
+    return (intptr_t)(turn - head) <= (intptr_t)ring->mask;
+}
+
 /* false: the ring is full. */
 static inline bool
 iso__ring_push(iso__ring *ring, void *value, uint32_t bits)
 {
     size_t turn = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    for (;;) {
-        iso__cell *cell = &ring->cells[turn & ring->mask];
-        iso__line_claim(cell); /* else it came twice: to be read, and to be written */
-        int32_t ahead = (int32_t)((uint32_t)atomic_load_explicit(&cell->word, memory_order_acquire) - (uint32_t)turn);
-        if (ahead == 0) {
-            if (atomic_compare_exchange_weak(&ring->tail, &turn, turn + 1)) {
-                atomic_store_explicit(&cell->value, value, memory_order_relaxed);
-                atomic_store_explicit(&cell->word, ISO__RING_VALUE | (uint64_t)bits << 32 | (uint32_t)(turn + 1),
-                                      memory_order_release);
-                return true;
-            }
-        } else if (ahead < 0) {
+    /* Once more: a consumer that looks for this call has had the line back since fetch_free. */
+    iso__line_claim(&ring->cells[turn & ring->mask]);
+    do {
+        if (!iso__ring_is_free(ring, turn))
             return false;
-        } else {
-            turn = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-        }
-    }
+    } while (!atomic_compare_exchange_weak(&ring->tail, &turn, turn + 1));
+    iso__cell *cell = &ring->cells[turn & ring->mask];
+    atomic_store_explicit(&cell->value, value, memory_order_relaxed);
+    atomic_store_explicit(&cell->word, ISO__RING_VALUE | (uint64_t)bits << 32 | (uint32_t)(turn + 1),
+                          memory_order_release);
+    return true;
 }
 
 static inline uint32_t
@@ -101,13 +109,17 @@ iso__ring_word(const iso__ring *ring, size_t turn)
     return (uint32_t)word == (uint32_t)(turn + 1) ? word : 0;
 }
 
-/* How many of the cells from `turn` on, at most `most`, can be read. */
+/* Copies what can be read from `turn` on, at most `most`; how many. Others may take it meanwhile. */
 static inline size_t
-iso__ring_ready(iso__ring *ring, size_t turn, size_t most)
+iso__ring_read(const iso__ring *ring, size_t turn, iso__entry *entries, size_t most)
 {
     size_t n = 0;
-    while (n < most && iso__ring_word(ring, turn + n) != 0)
-        n++;
+    for (uint64_t word; n < most && (word = iso__ring_word(ring, turn + n)) != 0; n++) {
+        const iso__cell *cell = &ring->cells[(turn + n) & ring->mask];
+        entries[n].bits = iso__ring_bits(word);
+        atomic_store_explicit(&entries[n].value, atomic_load_explicit(&cell->value, memory_order_relaxed),
+                              memory_order_relaxed);
+    }
     return n;
 }
 
@@ -116,25 +128,19 @@ iso__ring_ready(iso__ring *ring, size_t turn, size_t most)
 static inline size_t
 iso__ring_pop_some(iso__ring *ring, iso__entry *entries, size_t most)
 {
-    size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed), n;
+    size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed);
     for (;;) {
-        n = iso__ring_ready(ring, turn, most);
-        if (n > 0 && atomic_compare_exchange_strong_explicit(&ring->head, &turn, turn + n, memory_order_relaxed,
-                                                             memory_order_relaxed))
-            break;
+        size_t n = iso__ring_read(ring, turn, entries, most);
+        if (n > 0 && atomic_compare_exchange_strong_explicit(&ring->head, &turn, turn + n, memory_order_release,
+                                                             memory_order_relaxed)) {
+            atomic_store_explicit(&ring->passed, turn + n, memory_order_relaxed);
+            return n;
+        }
         size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
         if (n == 0 && head == turn)
             return 0;
         turn = head; /* another consumer was here */
     }
-    for (size_t i = 0; i < n; i++) {
-        iso__cell *cell = &ring->cells[(turn + i) & ring->mask];
-        entries[i].bits = iso__ring_bits(atomic_load_explicit(&cell->word, memory_order_relaxed));
-        atomic_store_explicit(&entries[i].value, atomic_load_explicit(&cell->value, memory_order_relaxed),
-                              memory_order_relaxed);
-        atomic_store_explicit(&cell->word, (uint32_t)(turn + i + ring->mask + 1), memory_order_release);
-    }
-    return n;
 }
 
 /* NULL: the ring is empty. */
@@ -145,20 +151,23 @@ iso__ring_pop(iso__ring *ring)
     return iso__ring_pop_some(ring, &entry, 1) > 0 ? atomic_load_explicit(&entry.value, memory_order_relaxed) : NULL;
 }
 
-/* Asks for the cell that the next push writes. */
+/* Asks for the cell that the next push writes, and for those after its line, which have the time to come. */
 static inline void
 iso__ring_fetch_free(const iso__ring *ring)
 {
-    iso__line_claim(&ring->cells[atomic_load_explicit(&ring->tail, memory_order_relaxed) & ring->mask]);
+    size_t of_line = ISO__LINE / sizeof(iso__cell), turn = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    iso__line_claim(&ring->cells[turn & ring->mask]);
+    if (turn % of_line == 0)
+        iso__line_claim(&ring->cells[(turn + of_line) & ring->mask]);
 }
 
-/* Asks for the cells that a pop of so many reads and writes. */
+/* Asks for the cells that a pop of so many reads. */
 static inline void
 iso__ring_fetch(iso__ring *ring, size_t n)
 {
     size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed), of_line = ISO__LINE / sizeof(iso__cell);
     for (size_t i = 0; i < n + of_line; i += of_line)
-        iso__line_claim(&ring->cells[(turn + i) & ring->mask]);
+        iso__line_fetch(&ring->cells[(turn + i) & ring->mask]);
 }
 
 /* What a pop gives after `n` others, to be fetched and no more. false: nothing. */
@@ -186,6 +195,16 @@ static inline bool
 iso__ring_has_value(const iso__ring *ring)
 {
     return iso__ring_word(ring, atomic_load_explicit(&ring->head, memory_order_relaxed)) != 0;
+}
+
+/* Whether an eighth of the places was free lately: for a producer that looks again and again until there is room. With one
+ * place only, each would be fought for with the consumer that makes it. */
+static inline bool
+iso__ring_has_much_room(const iso__ring *ring)
+{
+    size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    size_t passed = atomic_load_explicit(&ring->passed, memory_order_relaxed);
+    return (intptr_t)(tail - passed) <= (intptr_t)(ring->mask - ring->mask / 8);
 }
 
 /* How many wait, roughly while others push and pop. */

@@ -525,8 +525,8 @@ ISO_API void *iso_task_user(const iso_task *task);
  * completion is dropped. NULL is a no-op. From any thread, once. */
 ISO_API void iso_task_free(iso_task *task);
 
-/* One descriptor per engine, readable while completions wait; the engine's, never closed by the host.
- * ISO_ESTATE if not started. */
+/* One descriptor per engine, readable while completions wait, and now and then for one that was just taken; the engine's,
+ * never closed by the host. ISO_ESTATE if not started. */
 ISO_API int iso_engine_fd(const iso_engine *engine);
 /* Takes up to `max` ended tasks that were submitted with ISO_SUBMIT_NOTIFY, oldest first, and clears the
  * descriptor when none is left. The tasks are the caller's to free. One thread at a time. */

@@ -351,8 +351,9 @@ test_completions_in_order(void)
             iso_task_free(tasks[i]);
         }
     }
-    CHECK(!readable(fd));
+    CHECK_INT(call(1, "number", "0"), 0); /* or the rank may still be about to make fd readable for what is taken */
     CHECK_INT(iso_engine_completions(engine, tasks, 8), 0);
+    CHECK(!readable(fd));
     expect(held, 1);
     queue_end();
 }

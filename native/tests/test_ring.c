@@ -18,6 +18,8 @@ begin_at(size_t turn)
 {
     CHECK(iso__ring_init(&ring, ROOM));
     atomic_store(&ring.head, turn);
+    atomic_store(&ring.head_seen, turn);
+    atomic_store(&ring.passed, turn);
     atomic_store(&ring.tail, turn);
     for (size_t i = turn; i < turn + ROOM; i++)
         atomic_store(&ring.cells[i & ring.mask].word, (uint32_t)i);
@@ -47,6 +49,7 @@ test_full_and_empty(void)
             CHECK(count < ROOM || !iso__ring_push(&ring, &values[0], 0));
             CHECK_INT(iso__ring_count(&ring), count);
             CHECK_INT(iso__ring_has_value(&ring), count > 0);
+            CHECK_INT(iso__ring_has_much_room(&ring), count <= ROOM - ROOM / 8);
             for (size_t i = 0; i < count; i++)
                 CHECK(iso__ring_peek(&ring, i, &next) && next.value == &values[i] && next.bits == bits_of(round + i));
             CHECK(count == ROOM || !iso__ring_peek(&ring, count, &next));

@@ -1,5 +1,6 @@
 /* throughput.c: as many threads as ranks, and a handler of 10 us. Inline, each thread is a rank; through the
  * queue the threads keep calls in flight for whichever rank is idle, or wait for each call (blocking). */
+#include "../floor/message.h"
 #include "../floor/side.h"
 #include "../floor/worker.h"
 #include "handoff.h"
@@ -12,7 +13,7 @@
 #define HANDLER_NS 10000
 #define WINDOW 16 /* calls that a thread keeps in flight */
 
-static const char octets[] = "OPTIONS sip:busy@example.org SIP/2.0\r\nCall-ID: 1\r\nContent-Length: 0\r\n\r\n";
+static const char octets[FLOOR_BUFFER] = FLOOR_MESSAGE;
 static char rounds[16]; /* of the handler's loop */
 static atomic_int stop;
 static atomic_long made;
@@ -31,7 +32,7 @@ run_inline(struct floor_worker *worker, void *argument)
     long calls = 0;
 
     (void)argument;
-    iso_msg_init(&msg, octets, sizeof octets - 1);
+    iso_msg_init(&msg, octets, FLOOR_MESSAGE_LENGTH);
     for (; !atomic_load_explicit(&stop, memory_order_relaxed); calls++) {
         if (iso_python_exec(worker->rank, "busy", &msg, rounds_text(), &result) || result.code != 1) {
             handoff_die("busy failed", "inline");
@@ -57,7 +58,7 @@ run_queue(struct floor_worker *worker, void *argument)
     iso_msg msg;
     long calls = 0;
 
-    iso_msg_init(&msg, octets, sizeof octets - 1);
+    iso_msg_init(&msg, octets, FLOOR_MESSAGE_LENGTH);
     for (; !atomic_load_explicit(&stop, memory_order_relaxed); calls++) {
         iso_task **slot = &tasks[calls % window];
 
@@ -123,7 +124,7 @@ time_rounds(struct floor_worker *worker, void *argument)
     iso_result result;
     iso_msg msg;
 
-    iso_msg_init(&msg, octets, sizeof octets - 1);
+    iso_msg_init(&msg, octets, FLOOR_MESSAGE_LENGTH);
     for (int i = 0; i < CALLS; i++) {
         if (iso_python_exec(worker->rank, "busy", &msg, rounds_text(), &result)) {
             handoff_die("busy failed", "calibration");
