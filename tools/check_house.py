@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FILE_LINES = 600
+HEADER_LINES = 500  # of a public header, to be read from end to end
 FUNCTION_LINES = 60
 
 SOCKET_HEADERS = re.compile(
@@ -98,7 +99,9 @@ def check_includes(path: Path, text: str) -> Iterator[str]:
         yield from (f"includes {name}" for name in names if SOCKET_HEADERS.match(name))
         if any(name.startswith(("ext/", "proxy/")) for name in own):
             yield "includes a host's header"
-    if folder == "sip" and any(name.startswith(("script/", "engine/")) for name in own):
+    if folder == "sip" and any(
+        name.startswith(("script/", "engine/", "isoexec.h")) for name in own
+    ):
         yield "includes what stands below it"
     if folder == "script" and any(name.startswith("engine/") for name in own):
         yield "includes what stands below it"
@@ -129,14 +132,17 @@ def check_words(text: str) -> Iterator[str]:
             yield f"line {number}: a path of one machine: {found.group()}"
 
 
-def check_header(root: Path) -> Iterator[str]:
-    header = root / "native/include/isoexec.h"
-    text = header.read_text()
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        if line.startswith("ISO_API ") and not documented(lines, number):
-            yield f"isoexec.h line {number + 1}: no comment: {line}"
-    declared = set(API.findall(text))
+def check_headers(root: Path) -> Iterator[str]:
+    declared: set[str] = set()
+    for header in sorted((root / "native/include").iterdir()):
+        text = header.read_text()
+        lines = text.splitlines()
+        for number, line in enumerate(lines):
+            if line.startswith("ISO_API ") and not documented(lines, number):
+                yield f"{header.name} line {number + 1}: no comment: {line}"
+        if len(lines) > HEADER_LINES:
+            yield f"{header.name} has {len(lines)} lines, {HEADER_LINES} are the limit"
+        declared.update(API.findall(text))
     page = (root / "docs/c-api.md").read_text()
     named = set(re.findall(r"`(iso_\w+)\(\)`", page))
     yield from (f"docs/c-api.md does not name {name}()" for name in sorted(declared - named))
@@ -195,7 +201,7 @@ def breaches(root: Path) -> Iterator[str]:
         if path.suffix in (".c", ".h") and name.startswith("native/"):
             found += check_includes(path, text)
         yield from (f"{name}: {breach}" for breach in found)
-    yield from check_header(root)
+    yield from check_headers(root)
     yield from check_version(root)
     yield from check_build_lists(root, files)
 

@@ -1,5 +1,5 @@
 /* address.c: IP addresses as text, without the operating system's sockets. */
-#include "isoexec.h"
+#include "isoexec_sip.h"
 #include "sip/text.h"
 
 /* Reads "192.0.2.1": four decimal numbers without leading zeros (RFC 3986 3.2.2). */

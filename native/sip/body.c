@@ -1,5 +1,5 @@
 /* body.c: the frame of one message: its header struct, Content-Length and body. */
-#include "isoexec.h"
+#include "isoexec_sip.h"
 #include "sip/rows.h"
 #include "sip/text.h"
 

@@ -5,7 +5,7 @@
 #ifndef ISO_SIP_EDITS_H
 #define ISO_SIP_EDITS_H
 
-#include "isoexec.h"
+#include "isoexec_sip.h"
 
 typedef struct iso__edit_entry {
     uint32_t kind;

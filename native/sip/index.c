@@ -1,7 +1,7 @@
 /* index.c: the start line and the header rows of a message (RFC 3261 7, 25).
  *
  * Trimming values and matching names is left to lookup.c: most rows of most messages are never read. */
-#include "isoexec.h"
+#include "isoexec_sip.h"
 #include "sip/rows.h"
 #include "sip/scan.h"
 #include "sip/sip.h"

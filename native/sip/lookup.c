@@ -1,5 +1,5 @@
 /* lookup.c: header rows by name, compact and long forms alike (RFC 3261 7.3.3). */
-#include "isoexec.h"
+#include "isoexec_sip.h"
 #include "sip/rows.h"
 #include "sip/text.h"
 #include "sip/wanted.h"

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "isoexec.h"
+#include "isoexec_sip.h"
 #include "sip/edits.h"
 #include "sip/rows.h"
 #include "sip/wanted.h"

@@ -2,7 +2,7 @@
 #ifndef ISO_SIP_H
 #define ISO_SIP_H
 
-#include "isoexec.h"
+#include "isoexec_sip.h"
 #include "sip/edits.h"
 
 /* Completes an index whose start line iso_msg_start_line filled: the header rows, overflow, body,

@@ -1,5 +1,5 @@
 /* stream.c: framing of messages on TCP and TLS (RFC 3261 18.3). */
-#include "isoexec.h"
+#include "isoexec_sip.h"
 #include "sip/rows.h"
 #include "sip/text.h"
 

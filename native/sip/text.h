@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "isoexec.h"
+#include "isoexec_sip.h"
 
 /* A literal as text; the first form initialises static tables. */
 #define ISO__TEXT_OF(literal) {literal, sizeof(literal) - 1}

@@ -1,5 +1,5 @@
 /* uri.c: the parts of a SIP, SIPS or tel URI (RFC 3261 19.1, RFC 3966). */
-#include "isoexec.h"
+#include "isoexec_sip.h"
 #include "sip/text.h"
 
 /* Takes the text up to `separator` off *rest, and what follows it becomes *rest; 0 without one. */

@@ -1,5 +1,5 @@
 /* value.c: what header values are made of: folds, lists, parameters. */
-#include "isoexec.h"
+#include "isoexec_sip.h"
 #include "sip/text.h"
 
 /* LWS = [*WSP CRLF] 1*WSP (RFC 3261 25.1). A row holds a line end only where a fold is. */
