@@ -111,9 +111,9 @@ take_some(iso__lane *lane)
     int n = (int)take(&lane->own, lane->ahead, ISO__AHEAD);
     if (n == 0)
         return NULL;
+    /* Not of one alone: who waits for it looks at that line, and would take it back. */
     for (int i = n == 1; i < n && i <= FETCH_AHEAD; i++)
-        fetch(lane,
-              &lane->ahead[i]); /* not of one alone: who waits for it looks at that line, and would take it back */
+        fetch(lane, &lane->ahead[i]);
     atomic_store_explicit(&lane->ahead_next, 1, memory_order_relaxed);
     atomic_store_explicit(&lane->ahead_count, n, memory_order_release);
     iso__barrier_here(); /* with iso__queue_close */
@@ -358,22 +358,18 @@ spin(iso__lane *lane, bool briefly)
     return done;
 }
 
-#define LOOK_LATER                                                                                                     \
-    8 /* pauses: nobody who was answered comes again sooner, and each look takes the ring's line from him */
+/* Pauses: nobody who was answered comes again sooner, and each look takes the ring's line from him. */
+#define LOOK_LATER 8
 
 /* The next call after the last one that was there. Who was answered mostly comes again at once, and to attach anew costs
  * as much as to wait for that, 2 us at most; but ranks of one interpreter want the GIL from each other. */
 static const iso__entry *
 linger(iso__lane *lane, iso_rank *rank)
 {
-    wake_sleepers(lane);
     if (lane->spin.most == 0 || iso__rank_in_main(rank) || iso__cores_are_short(0))
         return NULL;
-    for (int i = 0; i < LOOK_LATER; i++)
-        iso__pause();
-    if (!spin(lane, true))
-        return NULL;
-    return next_call(lane);
+    iso__pauses(LOOK_LATER);
+    return spin(lane, true) ? next_call(lane) : NULL;
 }
 
 /* Runs what waits, attached once for all of it. */

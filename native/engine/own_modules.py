@@ -51,28 +51,28 @@ def names_of(module):
 
 def globals_of(thing):
     """The globals of the code that runs when `thing` is called, as far as it can be told."""
-    todo, seen = [thing], {}
-    while todo:
-        thing = todo.pop()
+    left, seen = [thing], {}
+    while left:
+        thing = left.pop()
         if id(thing) in seen:
             continue
         seen[id(thing)] = thing  # kept, so that no other gets its id
         if isinstance(thing, types.FunctionType):
             yield thing.__globals__
-            todo.append(thing.__dict__.get("__wrapped__"))
+            left.append(thing.__dict__.get("__wrapped__"))
         elif isinstance(thing, functools.partial):
-            todo.append(thing.func)
+            left.append(thing.func)
         elif isinstance(thing, types.MethodType):
-            todo += (thing.__func__, thing.__self__)
+            left += (thing.__func__, thing.__self__)
         elif isinstance(thing, types.BuiltinMethodType):
-            todo.append(thing.__self__)
+            left.append(thing.__self__)
         elif isinstance(thing, (classmethod, staticmethod, functools._lru_cache_wrapper)):
-            todo.append(thing.__wrapped__)
+            left.append(thing.__wrapped__)
         elif isinstance(thing, type):
             kinds = (types.FunctionType, classmethod, staticmethod)
-            todo += (value for value in vars(thing).values() if isinstance(value, kinds))
+            left += (value for value in vars(thing).values() if isinstance(value, kinds))
         else:
-            todo.append(type(thing))
+            left.append(type(thing))
 
 
 class ExitFunction:

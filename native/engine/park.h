@@ -25,6 +25,13 @@ iso__pause(void)
 #endif
 }
 
+static inline void
+iso__pauses(int count)
+{
+    for (int i = 0; i < count; i++)
+        iso__pause();
+}
+
 /* Sleeps while *word is `value`, at most timeout_ns (negative: no limit). May wake for no reason. */
 static inline void
 iso__futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t timeout_ns)

@@ -49,8 +49,7 @@ wait_on_host_thread(iso_task *task, int64_t timeout_ns)
     if (caller == NULL)
         return ISO_ENOMEM;
     iso__spin_set(&caller->wait_spin, task->pool->spin_us);
-    for (int i = 0; i < LOOK_LATER; i++)
-        iso__pause();
+    iso__pauses(LOOK_LATER);
     if (iso__spin_until(&caller->wait_spin, false, task_ready, task))
         return 0;
     uint64_t end = timeout_ns >= 0 ? iso__clock_monotonic_ns() + (uint64_t)timeout_ns : 0;

@@ -22,7 +22,8 @@ begin_at(size_t turn)
     atomic_store(&ring.passed, turn);
     atomic_store(&ring.tail, turn);
     for (size_t i = turn; i < turn + ROOM; i++)
-        atomic_store(&ring.cells[i & ring.mask].word, (uint32_t)i);
+        atomic_store(&ring.cells[i & ring.mask].word,
+                     ISO__RING_VALUE | (uint32_t)(i - ROOM + 1)); /* of the lap before */
 }
 
 static const size_t begins[] = {
