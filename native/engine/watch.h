@@ -66,7 +66,8 @@ struct iso__watchdog {
     uint64_t active_at;      /* ticks when a call was last seen; the thread's own */
 };
 
-/* Raises DeadlineExceeded in the running call, unless it is on its way or has just come. Under the GIL. */
+/* Raises DeadlineExceeded in the running call when it comes back to Python, unless that is on its way or has just
+ * come, or the call may hold a lock of the library. Under the GIL. */
 void iso__shot_raise(iso__watch *watch);
 
 void iso__watchdog_ring(iso__watchdog *dog);   /* it looks again; any thread */
@@ -125,6 +126,8 @@ void iso__shot_drop(iso__shot *shot);
  * or raises DeadlineExceeded in it, as soon as a thread of the interpreter runs Python. */
 void iso__shot_soft(iso__shot *shot, uint64_t began);
 void iso__shot_hard(iso__shot *shot, uint64_t began);
+/* Whether the last one met another thread, or the call at a moment when an exception would do harm. Any thread. */
+bool iso__shot_missed(const iso__shot *shot);
 
 /* replace.c: of a queue rank whose stuck call is held */
 bool iso__rank_replace(iso_rank *rank);

@@ -19,6 +19,7 @@
 #include "engine/thread.h"
 
 #define QUICK_NS (400 * ISO__US)   /* from shot to shot at first: an exception that was swallowed is followed up */
+#define MISSED_NS (100 * ISO__US)  /* the same, when the last one has missed */
 #define QUICK_FOR_NS (2 * ISO__CLEAN_UP_NS) /* the shot that ends a handler of the first one must not be a slow one */
 #define SLOW_NS (10 * ISO__MS)     /* from shot to shot later */
 #define ANSWER_NS (1500 * ISO__US) /* what a handler has to unwind before its submitter is answered without it */
@@ -161,6 +162,14 @@ due_at(uint64_t at, uint64_t *next)
     *next = at < *next ? at : *next;
 }
 
+static uint64_t
+pause_after(bool missed, uint64_t late)
+{
+    if (missed)
+        return ticks_of(MISSED_NS);
+    return ticks_of(late < ticks_of(QUICK_FOR_NS) ? QUICK_NS : SLOW_NS);
+}
+
 /* Fires at a call that is past its deadline. Returns what else is due, and notes when the next thing is. */
 static work *
 look_past_deadline(iso__watch *watch, uint64_t now, uint64_t *next)
@@ -172,8 +181,9 @@ look_past_deadline(iso__watch *watch, uint64_t now, uint64_t *next)
     if (!watch->stuck_done && now >= stuck_at)
         return count_as_stuck;
     if (now >= watch->next_shot) {
+        bool missed = iso__shot_missed(watch->shot);
         iso__shot_hard(watch->shot, watch->seen);
-        watch->next_shot = now + ticks_of(now - deadline < ticks_of(QUICK_FOR_NS) ? QUICK_NS : SLOW_NS);
+        watch->next_shot = now + pause_after(missed, now - deadline);
     }
     due_at(watch->next_shot, next);
     due_at(stuck_at, next);

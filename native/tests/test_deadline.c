@@ -187,9 +187,7 @@ test_a_stuck_inline_rank(void)
 {
     iso_rank_stats stats;
     start(1, ISO_CHANNEL_INLINE, DEADLINE_NS, GRACE_NS);
-    /* The exception is set as sleep() ends. 3.12 raises it there; from 3.13 on the check for it has been made by
-     * then, and a method that returns at once comes before the next. */
-    expect_on(own, "sleeps", "0.9", Py_Version < 0x030D0000 ? ISO_OUTCOME_DEADLINE : ISO_OUTCOME_RETURNED);
+    expect_on(own, "sleeps", "0.9", ISO_OUTCOME_DEADLINE);
     CHECK(reaches(&events[ISO_EVENT_FREED], 1));
     CHECK_INT(atomic_load(&events[ISO_EVENT_STUCK]), 1);
     CHECK_INT(iso_engine_stats(engine, 1, &stats), 0);
