@@ -93,7 +93,7 @@ def check_includes(path: Path, text: str) -> Iterator[str]:
     folder = path.parent.name
     names = [found.group(1) for found in INCLUDE.finditer(text)]
     own = [name.strip('<">') for name in names]
-    if folder in ("sip", "include") and "Python.h" in own:
+    if folder in ("sip", "include", "proxy") and "Python.h" in own:
         yield "includes Python.h"
     if folder in ("sip", "script", "engine"):
         yield from (f"includes {name}" for name in names if SOCKET_HEADERS.match(name))
@@ -105,11 +105,12 @@ def check_includes(path: Path, text: str) -> Iterator[str]:
         yield "includes what stands below it"
     if folder == "script" and any(name.startswith("engine/") for name in own):
         yield "includes what stands below it"
-    if folder in ("ext", "proxy"):
+    if folder in ("ext", "proxy", "ext_proxy"):
+        public = {'"isoexec.h"'} | ({'"proxy/isoproxy.h"'} if folder == "ext_proxy" else set())
         for name in names:
             foreign = "/" in name or not (path.parent / name.strip('"')).exists()
-            if name.startswith('"') and name != '"isoexec.h"' and foreign:
-                yield f"includes {name}: a host knows isoexec.h and its own folder"
+            if name.startswith('"') and name not in public and foreign:
+                yield f"includes {name}: it may know {' '.join(sorted(public))} and its folder"
 
 
 def check_sizes(path: Path, text: str) -> Iterator[str]:
@@ -176,7 +177,7 @@ def check_build_lists(root: Path, files: list[Path]) -> Iterator[str]:
         name = path.relative_to(root).as_posix()
         if name.startswith("isoexec/"):
             listed = f"'{name}'" in lists
-        elif re.match(r"native/(sip|script|engine|ext|proxy)/\w+\.c$", name):
+        elif re.match(r"native/(sip|script|engine|ext|proxy|ext_proxy)/\w+\.c$", name):
             listed = f"'{name.removeprefix('native/')}'" in lists
         elif re.match(r"native/(tests|fuzz)/\w+\.c$", name):
             stem = path.stem.removeprefix("test_").removeprefix("fuzz_")

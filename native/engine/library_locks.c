@@ -15,7 +15,7 @@ static const char *const lock_takers[] = {
     "http.cookiejar",
 };
 
-/* Of those the functions that wait, for as long as they are told: there a call must end. */
+/* Of those the functions that wait, for as long as they are told: there a call must end. (The last one is of 3.12.) */
 static const char *const waiters[] = {"Condition.wait", "Thread.join", "Thread._wait_for_tstate_lock"};
 
 static bool

@@ -2,7 +2,10 @@
  *
  * usage: load call LOCAL_PORT PORT WINDOW RATE SECONDS WARM_SECONDS    RATE 0: WINDOW requests are always open
  *        load answer PORT
- * prints: requests answered per second, answered, lost, p50, p90, p99, p99.9 and the longest in us. */
+ * prints: requests answered per second, answered, lost, p50, p90, p99, p99.9 and the longest in us.
+ *
+ * At a rate, an answer came when the kernel put it into the socket, not when this program came to read it: it shares its
+ * core with the callee, and has more to read the faster the server is. */
 #include "load.h"
 
 #include <errno.h>
@@ -20,6 +23,11 @@ typedef struct slot {
     uint32_t number;
 } slot;
 
+typedef union stamp {
+    struct cmsghdr head;
+    char octets[CMSG_SPACE(sizeof(struct timespec))];
+} stamp;
+
 typedef struct load {
     int fd, window, spare_count;
     double rate;
@@ -33,6 +41,7 @@ typedef struct load {
     uint32_t spare[MOST_OPEN];
     uint64_t histogram[BUCKETS];
     batch *in, *out;
+    stamp stamps[BATCH];
 } load;
 
 /* ---- latency: log-linear, 64 steps an octave ---- */
@@ -167,7 +176,7 @@ take_answer(load *self, const char *text, size_t n, uint64_t now)
         return;
     self->answered++;
     if (slot->sent >= self->warm && now < self->end) {
-        uint64_t took = now - slot->sent;
+        uint64_t took = now > slot->sent ? now - slot->sent : 0;
         self->histogram[bucket_of(took)]++;
         self->measured++;
         self->longest = took > self->longest ? took : self->longest;
@@ -177,10 +186,40 @@ take_answer(load *self, const char *text, size_t n, uint64_t now)
 }
 
 static void
+ask_for_stamps(load *self)
+{
+    int on = 1;
+    if (setsockopt(self->fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) < 0) {
+        perror("SO_TIMESTAMPNS");
+        exit(2);
+    }
+    for (int i = 0; i < BATCH; i++)
+        self->in->headers[i].msg_hdr.msg_control = &self->stamps[i];
+}
+
+/* How long ago the datagram came, by the clock of its stamp; 0 if that was set meanwhile. */
+static uint64_t
+age_of(load *self, int i, const struct timespec *real)
+{
+    struct msghdr *header = &self->in->headers[i].msg_hdr;
+    struct cmsghdr *head = CMSG_FIRSTHDR(header);
+    struct timespec came;
+    if (head == NULL || head->cmsg_type != SO_TIMESTAMPNS)
+        return 0;
+    memcpy(&came, CMSG_DATA(head), sizeof came);
+    int64_t age = (int64_t)(real->tv_sec - came.tv_sec) * 1000000000 + (real->tv_nsec - came.tv_nsec);
+    return age > 0 && age < LOST_NS ? (uint64_t)age : 0;
+}
+
+static void
 take_answers(load *self)
 {
+    struct timespec real;
+    for (int i = 0; i < BATCH && self->rate > 0; i++)
+        self->in->headers[i].msg_hdr.msg_controllen = sizeof self->stamps[i];
     int n = recvmmsg(self->fd, self->in->headers, BATCH, MSG_DONTWAIT, NULL);
     uint64_t now = now_ns();
+    clock_gettime(CLOCK_REALTIME, &real);
     if (n <= 0) {
         struct pollfd ready = {.fd = self->fd, .events = POLLIN};
         struct timespec wait = {0, self->rate > 0 ? SLEEP_NS : 1000000};
@@ -188,7 +227,7 @@ take_answers(load *self)
         return;
     }
     for (int i = 0; i < n; i++)
-        take_answer(self, self->in->rooms[i], self->in->headers[i].msg_len, now);
+        take_answer(self, self->in->rooms[i], self->in->headers[i].msg_len, now - age_of(self, i, &real));
 }
 
 static void
@@ -219,6 +258,8 @@ call_all(char **argv)
     self->out = new_batch(0);
     if (connect(self->fd, (struct sockaddr *)&peer, sizeof peer) < 0)
         return 2;
+    if (self->rate > 0)
+        ask_for_stamps(self);
     make_request(self, own_port, port);
     for (int i = 0; i < self->window; i++)
         self->spare[self->spare_count++] = (uint32_t)i;

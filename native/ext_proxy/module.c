@@ -5,7 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "isoproxy.h"
+#include "proxy/isoproxy.h"
 
 #define PROXY_CAPSULE "isoexec.proxy"
 
