@@ -1,6 +1,7 @@
 """What peers may send: an answer or silence, and the next request works."""
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,8 @@ from support.proxies import Message, Peer, Proxy, running
 ANSWER = CHECKOUT / "tests/handlers/proxy_answer.py"
 ROUTING = CHECKOUT / "tests/handlers/proxy_routing.py"
 SIP_PORT = 5060  # where replies go when Via names no port
+# Of this process alone: another run of the tests beside it binds the same port.
+OWN_HOST = f"127.{1 + os.getpid() // 250 % 250}.{os.getpid() % 250}.77"
 NO_ANSWER = {
     "rfc4475_insuf.dat": "From, To or Call-ID is missing: no reply can be built",
     "mm-no-cseq.sip": "the same for CSeq",
@@ -70,7 +73,7 @@ def test_by_datagram(proxy: Proxy, line: dict[str, Any] | None) -> None:
     raw = line["path"].read_bytes()
     answer = b""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
-        peer.bind(("127.0.0.77", SIP_PORT))
+        peer.bind((OWN_HOST, SIP_PORT))
         peer.settimeout(0.05)
         peer.sendto(raw, proxy.addresses["udp", 4])
         assert serves(proxy)

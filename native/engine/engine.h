@@ -69,7 +69,8 @@ typedef struct iso__frame {
     script_slot slot;
 } iso__frame;
 
-/* What other threads may read while the rank runs; one writer, relaxed. */
+/* What other threads may read while the rank runs; one writer. `calls` grows when a call begins, the rest by release as it
+ * ends: who reads `calls` last sees no more of anything than calls. */
 typedef struct iso__counters {
     _Atomic uint64_t calls;
     _Atomic uint64_t failures[ISO_OUTCOME_COUNT]; /* [RETURNED] stays 0: it is what calls leaves */
@@ -81,7 +82,7 @@ typedef struct iso__counters {
 static inline void
 iso__count(_Atomic uint64_t *counter, uint64_t by)
 {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_release);
 }
 
 enum iso__rank_state {

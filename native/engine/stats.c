@@ -63,17 +63,19 @@ iso_engine_stats(const iso_engine *engine, int number, iso_rank_stats *out)
     memset(out, 0, sizeof *out);
     out->number = number;
     out->open = atomic_load(&rank->state) == ISO__RANK_SERVING;
-#define READ(member) atomic_load_explicit(&from->member, memory_order_relaxed)
+#define READ(member) atomic_load_explicit(&from->member, memory_order_acquire)
     uint64_t failed = 0;
+    for (size_t i = 0; i < ISO_HISTOGRAM_BUCKETS; i++)
+        out->sampled += out->histogram[i] = READ(histogram[i]);
+    out->edits = READ(edits);
+    out->log_lines = READ(log_lines);
     for (int i = ISO_OUTCOME_RETURNED + 1; i < ISO_OUTCOME_COUNT; i++) {
         out->outcomes[i] = READ(failures[i]);
         if (i != ISO_OUTCOME_REFUSED) /* was no call */
             failed += out->outcomes[i];
     }
-    out->calls = READ(calls); /* after the failures, which it then covers; a running call counts as returned */
+    out->calls = READ(calls); /* last: it covers all of the above; a running call counts as returned */
     out->outcomes[ISO_OUTCOME_RETURNED] = out->calls - failed;
-    out->edits = READ(edits);
-    out->log_lines = READ(log_lines);
     uint64_t opened = atomic_load(&rank->opened_ns);
     out->opened_ns = opened != 0 ? iso__clock_monotonic_ns() - opened : 0;
     out->waiting = (uint32_t)iso__queue_waiting(engine, number);
@@ -82,8 +84,6 @@ iso_engine_stats(const iso_engine *engine, int number, iso_rank_stats *out)
     out->stuck = atomic_load(&rank->watch.stuck);
     out->restarts = rank->restarts + iso__children_stats(rank, &out->pid);
     out->reloads = atomic_load(&rank->reloads);
-    for (size_t i = 0; i < ISO_HISTOGRAM_BUCKETS; i++)
-        out->sampled += out->histogram[i] = READ(histogram[i]);
 #undef READ
     return 0;
 }
