@@ -46,6 +46,23 @@ write_reply(const char *request, size_t n, char *to)
     return add(to, at, last, sizeof last - 1);
 }
 
+void
+answer_some(int fd, batch *in, batch *out)
+{
+    int n = recvmmsg(fd, in->headers, BATCH, MSG_DONTWAIT, NULL), count = 0;
+    for (int i = 0; i < n; i++) {
+        size_t length = write_reply(in->rooms[i], in->headers[i].msg_len, out->rooms[count]);
+        if (length == 0)
+            continue;
+        out->parts[count].iov_len = length;
+        out->names[count++] = in->names[i];
+    }
+    for (int at = 0; at < count;) {
+        int sent = sendmmsg(fd, out->headers + at, (unsigned)(count - at), 0);
+        at += sent > 0 ? sent : 1;
+    }
+}
+
 int
 answer_all(int port)
 {
@@ -54,17 +71,6 @@ answer_all(int port)
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     for (;;) {
         poll(&ready, 1, -1);
-        int n = recvmmsg(fd, in->headers, BATCH, MSG_DONTWAIT, NULL), count = 0;
-        for (int i = 0; i < n; i++) {
-            size_t length = write_reply(in->rooms[i], in->headers[i].msg_len, out->rooms[count]);
-            if (length == 0)
-                continue;
-            out->parts[count].iov_len = length;
-            out->names[count++] = in->names[i];
-        }
-        for (int at = 0; at < count;) {
-            int sent = sendmmsg(fd, out->headers + at, (unsigned)(count - at), 0);
-            at += sent > 0 ? sent : 1;
-        }
+        answer_some(fd, in, out);
     }
 }

@@ -1,11 +1,12 @@
 /* load.c: a caller that sends OPTIONS to 127.0.0.1, as fast as answers come or at a rate, and notes how long each took.
  *
- * usage: load call LOCAL_PORT PORT WINDOW RATE SECONDS WARM_SECONDS    RATE 0: WINDOW requests are always open
+ * usage: load call LOCAL_PORT PORT WINDOW RATE SECONDS WARM_SECONDS CALLEE_PORT
  *        load answer PORT
+ *     RATE 0: WINDOW requests are always open. CALLEE_PORT 0: no callee, or another process is it.
  * prints: requests answered per second, answered, lost, p50, p90, p99, p99.9 and the longest in us.
  *
- * At a rate, an answer came when the kernel put it into the socket, not when this program came to read it: it shares its
- * core with the callee, and has more to read the faster the server is. */
+ * At a rate it never sleeps, and is the callee too: what has to be woken costs the server as much as a request, for each
+ * one that it sends, and is late itself. An answer came when the kernel put it into the socket, not when it was read. */
 #include "load.h"
 
 #include <errno.h>
@@ -14,9 +15,6 @@
 enum { MOST_OPEN = 65536, STEPS = 64, BUCKETS = 64 * STEPS, DIGITS = 8, MARKS = 8 };
 #define LOST_NS 1000000000u /* no answer in a second: counted as lost */
 #define MARK "z9hG4bKq-"
-/* How long it sleeps between sends at a rate. It must not keep its core busy: in real time that would be stopped for 50 ms
- * of each second (sched(7), sched_rt_runtime_us). */
-#define SLEEP_NS 100000
 
 typedef struct slot {
     uint64_t sent; /* 0: free */
@@ -29,7 +27,7 @@ typedef union stamp {
 } stamp;
 
 typedef struct load {
-    int fd, window, spare_count;
+    int fd, callee, window, spare_count; /* callee: -1 if it is none */
     double rate;
     uint64_t began, warm, end, next, looked;
     uint64_t answered, lost, measured, longest;
@@ -40,7 +38,7 @@ typedef struct load {
     slot slots[MOST_OPEN];
     uint32_t spare[MOST_OPEN];
     uint64_t histogram[BUCKETS];
-    batch *in, *out;
+    batch *in, *out, *callee_in, *callee_out;
     stamp stamps[BATCH];
 } load;
 
@@ -220,11 +218,9 @@ take_answers(load *self)
     int n = recvmmsg(self->fd, self->in->headers, BATCH, MSG_DONTWAIT, NULL);
     uint64_t now = now_ns();
     clock_gettime(CLOCK_REALTIME, &real);
-    if (n <= 0) {
+    if (n <= 0 && self->rate == 0) {
         struct pollfd ready = {.fd = self->fd, .events = POLLIN};
-        struct timespec wait = {0, self->rate > 0 ? SLEEP_NS : 1000000};
-        ppoll(&ready, 1, &wait, NULL);
-        return;
+        poll(&ready, 1, 1);
     }
     for (int i = 0; i < n; i++)
         take_answer(self, self->in->rooms[i], self->in->headers[i].msg_len, now - age_of(self, i, &real));
@@ -254,6 +250,9 @@ call_all(char **argv)
     self->window = atoi(argv[2]) < MOST_OPEN ? atoi(argv[2]) : MOST_OPEN;
     self->rate = atof(argv[3]);
     self->fd = open_socket(own_port);
+    self->callee = atoi(argv[6]) > 0 ? open_socket(atoi(argv[6])) : -1;
+    self->callee_in = new_batch(1);
+    self->callee_out = new_batch(1);
     self->in = new_batch(0);
     self->out = new_batch(0);
     if (connect(self->fd, (struct sockaddr *)&peer, sizeof peer) < 0)
@@ -269,6 +268,8 @@ call_all(char **argv)
     for (uint64_t now = self->began; now < self->end || (self->spare_count < self->window && now < self->end + LOST_NS);
          now = now_ns()) {
         send_due(self, now);
+        if (self->callee >= 0)
+            answer_some(self->callee, self->callee_in, self->callee_out);
         take_answers(self);
         give_up_lost(self, now);
     }
@@ -283,10 +284,10 @@ call_all(char **argv)
 int
 main(int argc, char **argv)
 {
-    if (argc == 8 && strcmp(argv[1], "call") == 0)
+    if (argc == 9 && strcmp(argv[1], "call") == 0)
         return call_all(argv + 2);
     if (argc == 3 && strcmp(argv[1], "answer") == 0)
         return answer_all(atoi(argv[2]));
-    fputs("usage: load call LOCAL_PORT PORT WINDOW RATE SECONDS WARM_SECONDS | load answer PORT\n", stderr);
+    fputs("usage: load call LOCAL_PORT PORT WINDOW RATE SECONDS WARM_SECONDS CALLEE_PORT | load answer PORT\n", stderr);
     return 2;
 }

@@ -67,7 +67,9 @@ new_batch(int named)
     return made;
 }
 
-/* Answers each request with 200 until it is ended: the callee, and what a bare responder costs. */
+/* Answers the requests that are there, with 200. */
+void answer_some(int fd, batch *in, batch *out);
+/* The same until it is ended: the callee, and what a bare responder costs. */
 int answer_all(int port);
 
 #endif

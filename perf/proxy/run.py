@@ -25,7 +25,8 @@ WARM_SECONDS = 0.3
 WINDOW, RATE_WINDOW = 64, 4096
 # Where root runs this, the processes measured go before others: by niceness at full load, which
 # would otherwise lock the machine, and in real time while delays are measured. Without that, p99 is
-# how long others keep a core: 3 to 30 ms, for the bare responder too.
+# how long others keep a core: 3 to 30 ms, for the bare responder too. The load is never in real
+# time: it does not sleep while delays are measured, and would be stopped 50 ms of each second.
 NICE, REAL_TIME = -20, 50
 # What Kamailio does after its method; isoexec's methods have the names of the cases.
 ROUTES = {
@@ -94,14 +95,10 @@ COMMANDS = {
 
 
 @contextlib.contextmanager
-def _running(
-    command: list[str], core: str, real_time: bool = False
-) -> Iterator[subprocess.Popen[bytes]]:
+def _running(command: list[str], core: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a session of its own, on one core, ahead of others if root runs this."""
     words = ["taskset", "-c", core, *command]
-    if os.geteuid() == 0 and real_time:
-        words = ["chrt", "-f", str(REAL_TIME), *words]
-    elif os.geteuid() == 0:
+    if os.geteuid() == 0:
         words = ["nice", "-n", str(NICE), *words]
     # Kamailio's Python takes its library from the first python3 on PATH.
     path = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -168,10 +165,11 @@ def _run_in_real_time(session: int) -> None:
 
 
 def _load(folder: Path, window: int, rate: float, seconds: float) -> list[float]:
-    """Requests per second, answered, lost, and the quantiles in us."""
-    words = [CALLER_PORT, PORT, window, rate, seconds, WARM_SECONDS]
+    """Requests per second, answered, lost, quantiles in us. At a rate it is the callee too."""
+    callee = CALLEE_PORT if rate > 0 else 0
+    words = [CALLER_PORT, PORT, window, rate, seconds, WARM_SECONDS, callee]
     command = [str(folder / "load"), "call", *map(str, words)]
-    with _running(command, LOAD_CORE, real_time=rate > 0) as process:
+    with _running(command, LOAD_CORE) as process:
         out, _ = process.communicate(timeout=60)
     if process.returncode:
         raise build.FloorError("the load generator failed.")
@@ -181,18 +179,15 @@ def _load(folder: Path, window: int, rate: float, seconds: float) -> list[float]
 def _sample(results: Results, folder: Path, case: str, side: str, seconds: float) -> None:
     """The most that it can do, then the delays at half of that, and at half of Kamailio's most."""
     callee = [str(folder / "load"), "answer", str(CALLEE_PORT)]
-    with (
-        _running(callee, LOAD_CORE) as answering,
-        _running(COMMANDS[side](case, folder), SERVER_CORE) as process,
-    ):
-        _wait_until_up(process, side)
-        before = _cpu_ns(process.pid)
-        rate, answered, lost, *_ = _load(folder, WINDOW, 0, seconds)
-        used = _cpu_ns(process.pid) - before
+    with _running(COMMANDS[side](case, folder), SERVER_CORE) as process:
+        with _running(callee, LOAD_CORE):
+            _wait_until_up(process, side)
+            before = _cpu_ns(process.pid)
+            rate, answered, lost, *_ = _load(folder, WINDOW, 0, seconds)
+            used = _cpu_ns(process.pid) - before
         if answered == 0:
             raise build.FloorError(f"{side} answered no request of {case}.")
         _run_in_real_time(process.pid)
-        _run_in_real_time(answering.pid)
         _, _, lost_at_half, *delays = _load(folder, RATE_WINDOW, rate / 2, seconds)
         of_kamailio = results.samples[f"{case}.rate"]["kamailio"]
         same_rate = of_kamailio[-1] if of_kamailio and side != "kamailio" else rate
