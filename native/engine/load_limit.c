@@ -18,9 +18,8 @@
 #define AGAIN_NS (100 * ISO__MS) /* code that swallows it meets it again; the traceback is made in a few */
 
 struct iso__load_limit {
-    iso_rank *rank; /* NULL: the load is over; under the GIL of the rank's interpreter, as is fired_at_ns */
-    uint64_t fired_at_ns;
-    _Atomic bool fired;
+    iso_rank *rank; /* NULL: the load is over; under the GIL of the rank's interpreter */
+    _Atomic uint64_t fired_at_ns; /* monotonic, the last time; 0: not yet. Written under that GIL */
     PyInterpreterState *interp;
     _Atomic bool pending; /* a pending call is in the queue, and uses this */
     pthread_t thread;
@@ -40,13 +39,12 @@ fire(void *argument)
         return 0;
     }
     atomic_store(&limit->pending, false);
-    uint64_t now = iso__clock_monotonic_ns();
-    if (atomic_load(&limit->fired) && now - limit->fired_at_ns < AGAIN_NS)
+    uint64_t now = iso__clock_monotonic_ns(), last = atomic_load(&limit->fired_at_ns);
+    if (last != 0 && now - last < AGAIN_NS)
         return 0; /* it was asked for before the last one was raised */
     if (iso__may_hold_library_lock(rank->py))
         return 0;
-    limit->fired_at_ns = now;
-    atomic_store(&limit->fired, true);
+    atomic_store(&limit->fired_at_ns, now);
     if (PyThreadState_Get() == rank->py) {
         PyErr_SetNone(rank->script->deadline_exceeded);
         return -1;
@@ -64,7 +62,7 @@ wait(void *argument)
         struct timespec at = {(time_t)(limit->at_ns / ISO__SECOND), (long)(limit->at_ns % ISO__SECOND)};
         if (pthread_cond_timedwait(&limit->changed, &limit->lock, &at) != ETIMEDOUT || limit->over)
             continue;
-        limit->at_ns += atomic_load(&limit->fired) ? AGAIN_NS : SOON_NS;
+        limit->at_ns += atomic_load(&limit->fired_at_ns) != 0 ? AGAIN_NS : SOON_NS;
         if (!atomic_exchange(&limit->pending, true) && !iso__pending_add(limit->interp, fire, limit))
             atomic_store(&limit->pending, false); /* the queue is full of the script's own: later */
     }
@@ -106,7 +104,7 @@ iso__load_limit_end(iso__load_limit *limit)
     pthread_join(limit->thread, NULL); /* it never waits for a GIL */
     pthread_cond_destroy(&limit->changed);
     pthread_mutex_destroy(&limit->lock);
-    bool fired = atomic_load(&limit->fired);
+    bool fired = atomic_load(&limit->fired_at_ns) != 0;
     if (fired)
         iso__rank_set_async(limit->rank, NULL);
     limit->rank = NULL;
