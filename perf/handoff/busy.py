@@ -9,9 +9,12 @@ class Handler:
         return 0
 
     def busy(self, msg, rounds):
-        for _ in range(int(rounds) // TURNS):
+        whole, rest = divmod(int(rounds), TURNS)
+        for _ in range(whole):
             for _ in range(TURNS):
                 pass
+        for _ in range(rest):
+            pass
         return 1
 
     def route(self, msg):
