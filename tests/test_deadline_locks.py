@@ -55,15 +55,18 @@ def test_the_same_beside_a_busy_thread(isolation: str, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("beside", ["", "busy thread"])
 @pytest.mark.parametrize("isolation", ["own_gil", "main"])
-def test_new_code_that_does_not_end(isolation: str, way: str, tmp_path: Path) -> None:
+def test_new_code_that_does_not_end(isolation: str, beside: str, way: str, tmp_path: Path) -> None:
     """A reload's limit raises too, in code that loads."""
     script = tmp_path / "script.py"
     good = Path(SCRIPT).read_text()
     script.write_text(good)
     endless = f"\nfirst = Handler()\nfirst.child_init(0)\nwhile True:\n    first.{way}()\n"
     with recorded(), Engine(str(script), ranks=1, isolation=isolation, grace=10) as engine:
-        for _ in range(runs(10)):
+        if beside:
+            engine.python_exec("busy", INVITE, "yes", rank=1)
+        for _ in range(runs(4 if beside else 10)):
             script.write_text(good + endless)
             with pytest.raises((ScriptError, CallTimeoutError)) as failure:  # this: a busy machine
                 engine.reload(timeout=0.05)
@@ -71,3 +74,5 @@ def test_new_code_that_does_not_end(isolation: str, way: str, tmp_path: Path) ->
             assert wait_until(
                 lambda: engine.python_exec("others", INVITE, way, rank=1, timeout=10).code == 1
             )
+        if beside:
+            engine.python_exec("busy", INVITE, "no", rank=1)

@@ -1,4 +1,4 @@
-"""tools/setup, in a tree of its own: what a run that was killed leaves does not stop the next one."""
+"""tools/setup in a tree of its own: what a killed run leaves does not stop the next one."""
 
 import os
 import shutil

@@ -14,12 +14,13 @@
 #include "engine/thread.h"
 
 #define STACK (256u << 10)
-#define SOON_NS ISO__MS /* until it is raised at all: the first moments may be bad ones */
+#define SOON_NS ISO__MS /* between two tries: the first moments may be bad ones, or another thread's turn */
 #define AGAIN_NS (100 * ISO__MS) /* code that swallows it meets it again; the traceback is made in a few */
 
 struct iso__load_limit {
     iso_rank *rank; /* NULL: the load is over; under the GIL of the rank's interpreter */
     _Atomic uint64_t fired_at_ns; /* monotonic, the last time; 0: not yet. Written under that GIL */
+    uint64_t missed_at_ns; /* since when it is let in on other threads only; 0: it is not. Under that GIL */
     PyInterpreterState *interp;
     _Atomic bool pending; /* a pending call is in the queue, and uses this */
     pthread_t thread;
@@ -28,6 +29,22 @@ struct iso__load_limit {
     bool over;
     uint64_t at_ns; /* monotonic; the thread's */
 };
+
+/* Whether the last one is not long ago. */
+static bool
+has_just_fired(iso__load_limit *limit, uint64_t now)
+{
+    uint64_t last = atomic_load(&limit->fired_at_ns);
+    return last != 0 && now < last + AGAIN_NS;
+}
+
+static bool
+must_wait_for_turn(iso__load_limit *limit, uint64_t now)
+{
+    if (limit->missed_at_ns == 0)
+        limit->missed_at_ns = now;
+    return now - limit->missed_at_ns < ISO__TURN_NS;
+}
 
 static int
 fire(void *argument)
@@ -39,13 +56,17 @@ fire(void *argument)
         return 0;
     }
     atomic_store(&limit->pending, false);
-    uint64_t now = iso__clock_monotonic_ns(), last = atomic_load(&limit->fired_at_ns);
-    if (last != 0 && now - last < AGAIN_NS)
-        return 0; /* it was asked for before the last one was raised */
-    if (iso__may_hold_library_lock(rank->py))
+    uint64_t now = iso__clock_monotonic_ns();
+    if (has_just_fired(limit, now)) /* it was asked for before that */
+        return 0;
+    bool here = PyThreadState_Get() == rank->py;
+    if (here)
+        limit->missed_at_ns = 0;
+    if (iso__may_hold_library_lock(rank->py) || (!here && must_wait_for_turn(limit, now)))
         return 0;
     atomic_store(&limit->fired_at_ns, now);
-    if (PyThreadState_Get() == rank->py) {
+    limit->missed_at_ns = 0;
+    if (here) {
         PyErr_SetNone(rank->script->deadline_exceeded);
         return -1;
     }
@@ -62,7 +83,9 @@ wait(void *argument)
         struct timespec at = {(time_t)(limit->at_ns / ISO__SECOND), (long)(limit->at_ns % ISO__SECOND)};
         if (pthread_cond_timedwait(&limit->changed, &limit->lock, &at) != ETIMEDOUT || limit->over)
             continue;
-        limit->at_ns += atomic_load(&limit->fired_at_ns) != 0 ? AGAIN_NS : SOON_NS;
+        limit->at_ns += SOON_NS;
+        if (has_just_fired(limit, limit->at_ns))
+            continue;
         if (!atomic_exchange(&limit->pending, true) && !iso__pending_add(limit->interp, fire, limit))
             atomic_store(&limit->pending, false); /* the queue is full of the script's own: later */
     }

@@ -7,8 +7,7 @@
  * under the same GIL, so that it never reaches the next one.
  *
  * Never while the call may hold a lock of the library (library_locks.h). That is also why the rank's turn is waited
- * for: from CPython 3.13 on an asynchronous exception that is set while its thread waits for the GIL comes one check
- * later, which may be the first one of a lock's __exit__. */
+ * for. */
 #include <stdlib.h>
 
 #include "engine/clock.h"
@@ -18,13 +17,13 @@
 #include "engine/units.h"
 
 #define FOLLOW_NS 200000  /* a shot that was put off follows its thread out of the library for so long */
-#define TURN_NS 20000000  /* the rank's turn is waited for, while other threads have the GIL; */
-#define READY_NS 1000000  /* so long at its very begin, which costs the others a pending call at every check */
+#define READY_NS                                                                                                       \
+    1000000  /* so long the rank's turn is waited for at every check, which costs the others a pending call */
 
 struct iso__shot {
     iso_rank *rank; /* NULL: dropped; under the GIL, as what follows */
     PyInterpreterState *interp;
-    uint64_t call;         /* that was missed last */
+    uint64_t call;         /* that was missed last; 0: its own thread has had its turn since */
     uint64_t missed_at;    /* ticks, for the first time by other threads */
     uint64_t followed_at;  /* ticks, since when it follows */
     _Atomic int missed;    /* the watchdog is to fire again soon */
@@ -71,14 +70,21 @@ note_hit(iso__watch *watch, uint64_t now)
     watch->last_shot = now;
 }
 
+static void
+raise_later(iso__watch *watch, uint64_t now)
+{
+    if (iso__may_hold_library_lock(watch->rank->py))
+        return;
+    note_hit(watch, now);
+    iso__rank_set_async(watch->rank, watch->exception);
+}
+
 void
 iso__shot_raise(iso__watch *watch)
 {
     uint64_t now = iso__clock_ticks();
-    if (is_hit(watch, now) || iso__may_hold_library_lock(watch->rank->py))
-        return;
-    note_hit(watch, now);
-    iso__rank_set_async(watch->rank, watch->exception);
+    if (!is_hit(watch, now))
+        raise_later(watch, now);
 }
 
 static void
@@ -113,6 +119,7 @@ static int
 hit_here(iso__shot *shot, uint64_t now)
 {
     iso__watch *watch = &shot->rank->watch;
+    shot->call = 0;
     if (iso__may_hold_library_lock(shot->rank->py)) {
         if (atomic_exchange(&shot->fresh, 0))
             shot->followed_at = now;
@@ -132,8 +139,8 @@ hit_from_elsewhere(iso__shot *shot, uint64_t now, uint64_t began)
     if (shot->call != began)
         shot->missed_at = now;
     shot->call = began;
-    if (!is_within(shot->missed_at, now, TURN_NS)) {
-        iso__shot_raise(&shot->rank->watch);
+    if (!is_within(shot->missed_at, now, ISO__TURN_NS)) {
+        raise_later(&shot->rank->watch, now);
         return;
     }
     if (is_within(shot->missed_at, now, READY_NS))
