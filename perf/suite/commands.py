@@ -75,6 +75,7 @@ def run_command(names: tuple[str, ...], rivals: tuple[str, ...], quick: bool, ou
     from perf.rivals import RIVALS
     from perf.suite.measure import Plan, WrongAnswerError
     from perf.suite.results import Run, require_release
+    from perf.suite.spin import calibrate
     from perf.suite.text import render
 
     for kind, given, known in (("case", names, CASES), ("rival", rivals, RIVALS)):
@@ -82,6 +83,7 @@ def run_command(names: tuple[str, ...], rivals: tuple[str, ...], quick: bool, ou
             if name not in known:
                 raise click.UsageError(f"there is no {kind} {name}; there are {', '.join(known)}")
     wanted = list(names or CASES)
+    calibrate()
     progress = Progress(wanted)
     plan = Plan(quick, frozenset(rivals), progress.step)
     try:

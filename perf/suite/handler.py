@@ -1,11 +1,21 @@
 """The work of `work.py` as a handler script."""
 
+import os
 import time
 
 HEADERS = ("From", "To", "Call-ID", "User-Agent")
-ROUNDS_10_US, ROUNDS_50_US, TURNS = 2, 10, 200
+TURNS_10_US = int(os.environ.get("PERF_TURNS_10_US", "1000"))
+LOOP = 200
 ITEMS = 200
 SLEEP = 0.005
+
+
+def spin(turns):
+    for _ in range(turns // LOOP):
+        for _ in range(LOOP):
+            pass
+    for _ in range(turns % LOOP):
+        pass
 
 
 class Handler:
@@ -25,15 +35,11 @@ class Handler:
         return 1
 
     def spin_10_us(self, msg):
-        for _ in range(ROUNDS_10_US):
-            for _ in range(TURNS):
-                pass
+        spin(TURNS_10_US)
         return 1
 
     def spin_50_us(self, msg):
-        for _ in range(ROUNDS_50_US):
-            for _ in range(TURNS):
-                pass
+        spin(5 * TURNS_10_US)
         return 1
 
     def allocate(self, msg):
