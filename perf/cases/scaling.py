@@ -35,8 +35,8 @@ def run(plan: Plan) -> Samples:
 FROM_C = floor.FloorPlan(
     repeats=1,
     calls=1000,
-    scale_repeats=7,
-    scale_seconds=0.3,
+    scale_repeats=61,
+    scale_seconds=0.08,
     scale_patience=30.0,
     most_ranks=RANKS[-1],
 )

@@ -175,8 +175,8 @@ floor_measure_scaling(const struct floor_plan *plan, const struct floor_side sid
     until = floor_clock(CLOCK_MONOTONIC) + (uint64_t)(plan->patience * 1e9);
     for (int repeat = 0; repeat < plan->scale_repeats; repeat++) {
         for (size_t i = 0; i < sizeof counts / sizeof *counts && counts[i] <= plan->most_ranks; i++) {
-            for (int side = 0; side < 2; side++) {
-                race(workers[side], counts[i], plan->seconds, until);
+            for (int turn = 0; turn < 2; turn++) { /* who comes first has cores that had a rest */
+                race(workers[(turn + repeat) % 2], counts[i], plan->seconds, until);
             }
             if (counts[i] <= FLOOR_FORKS) {
                 race_forks(forks, counts[i], plan->seconds, until);

@@ -76,6 +76,26 @@ drain(long count)
     return (double)(floor_clock(CLOCK_MONOTONIC) - begin) / (double)count;
 }
 
+/* Each is the first in turn: who is has cores that had a rest. */
+enum side { BARE, BARE_COPY, ISOEXEC, SIDES };
+static const char *const side_names[] = {"bare", "bare_copy", "isoexec"};
+
+static void
+measure_round_trip(enum side side, struct floor_worker *bare, long calls)
+{
+    double ns = side == ISOEXEC ? handoff_median(trip, NULL, calls) : bare_round_trip(bare, calls, side == BARE_COPY);
+
+    floor_sample("round_trip", side_names[side], ns);
+}
+
+static void
+measure_drained(enum side side, struct floor_worker *bare, long messages)
+{
+    double ns = side == ISOEXEC ? drain(messages) : bare_drain(bare, messages, side == BARE_COPY);
+
+    floor_sample("drained", side_names[side], ns);
+}
+
 static void
 measure_handoff(const char *script, int repeats, long calls, long messages)
 {
@@ -83,12 +103,12 @@ measure_handoff(const char *script, int repeats, long calls, long messages)
 
     bare_open(&bare, script, default_spin_us());
     for (int i = 0; i < repeats; i++) {
-        floor_sample("round_trip", "bare", bare_round_trip(&bare, calls, 0));
-        floor_sample("round_trip", "bare_copy", bare_round_trip(&bare, calls, 1));
-        floor_sample("round_trip", "isoexec", handoff_median(trip, NULL, calls));
-        floor_sample("drained", "bare", bare_drain(&bare, messages, 0));
-        floor_sample("drained", "bare_copy", bare_drain(&bare, messages, 1));
-        floor_sample("drained", "isoexec", drain(messages));
+        for (int turn = 0; turn < SIDES; turn++) {
+            measure_round_trip((i + turn) % SIDES, &bare, calls);
+        }
+        for (int turn = 0; turn < SIDES; turn++) {
+            measure_drained((i + turn) % SIDES, &bare, messages);
+        }
     }
 }
 
