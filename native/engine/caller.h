@@ -8,6 +8,8 @@
 
 struct iso__queue;
 
+#define ISO__NAME_MEMOS 8
+
 /* Only its own thread writes it. Ends with the thread. */
 typedef struct iso__caller {
     /* The queue that the thread is handing a call to: whoever closes that queue waits until nobody is in it. */
@@ -15,6 +17,7 @@ typedef struct iso__caller {
     iso__pool *pool;     /* of the tasks at hand; counted in pool->made by them */
     iso__bundle *loaded; /* tasks come from here, and go here */
     iso__bundle *other;  /* so that a thread at the end of a bundle need not go to the pool for each call */
+    const char *names[ISO__NAME_MEMOS]; /* kept names, by the place of the text that the host gave for one */
     iso__spin wait_spin, room_spin;
     struct iso__caller *next; /* of all threads; under the lock of caller.c */
 } iso__caller;
@@ -28,6 +31,19 @@ iso__caller_here(void)
 {
     iso__caller *caller = iso__caller_of_thread;
     return caller != NULL ? caller : iso__caller_new();
+}
+
+/* iso__name_keep, but a name that the host gives from the same place again is not looked for. */
+static inline const char *
+iso__caller_name(iso__caller *caller, const char *name)
+{
+    const char **memo = &caller->names[((uintptr_t)name >> 3) % ISO__NAME_MEMOS];
+    if (*memo != NULL && iso__name_is(*memo, name))
+        return *memo;
+    const char *kept = iso__name_keep(name);
+    if (kept != NULL)
+        *memo = kept;
+    return kept;
 }
 
 /* From here on the thread sees that the queue closes, or who closes it sees the mark. */

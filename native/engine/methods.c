@@ -162,27 +162,13 @@ method_add(iso_rank *rank, const char *name)
     return method;
 }
 
-/* strcmp of short names: the calls of one place name one method, so each branch is foreseen, and a call of
- * the library's strcmp costs 3 ns more. */
-static inline bool
-same_name(const char *a, const char *b)
-{
-    while (*a == *b) {
-        if (*a == '\0')
-            return true;
-        a++;
-        b++;
-    }
-    return false;
-}
-
 iso__method *
 iso__method_find(iso_rank *rank, const char *name)
 {
     size_t number = iso__name_number(name);
     bool kept = number < ISO__NAMES;
     iso__method **memo = kept ? &rank->named[number] : &rank->memo[((uintptr_t)name >> 3) & (ISO__METHOD_MEMOS - 1)];
-    if (ISO__LIKELY(*memo != NULL && (kept || same_name((*memo)->name, name))))
+    if (ISO__LIKELY(*memo != NULL && (kept || iso__name_is((*memo)->name, name))))
         return *memo;
     iso__method *method = method_search(rank, name);
     if (method == NULL)

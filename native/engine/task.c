@@ -60,7 +60,7 @@ iso__task_new(iso__caller *caller, iso_engine *engine, const char *method, const
     iso_task *task = iso__caller_take(caller, engine->queue->pool);
     if (task == NULL)
         return NULL;
-    const char *kept = iso__name_keep(method);
+    const char *kept = iso__caller_name(caller, method);
     size_t method_n = kept != NULL ? 0 : strlen(method) + 1;
     if (!reserve(task, method_n + (extra.p != NULL ? extra.n : 0) + msg->length)) {
         iso__caller_keep(caller, task);

@@ -51,6 +51,28 @@ test_failures_are_results(void)
     queue_end();
 }
 
+/* A host may build the name in one buffer, or name many methods: what a thread remembers of names is never another's. */
+static void
+test_a_name_is_what_its_text_is_now(void)
+{
+    static const char *const names[] = {"number", "absent", "raises", "number_", "num"};
+    char text[64];
+    queue_start(1);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            snprintf(text, sizeof text, "%s", names[i]);
+            CHECK_INT(call(1, text, "7"), i == 0 ? 7 : -1);
+        }
+    }
+    for (int i = 0; i < 200; i++) { /* more than are kept */
+        snprintf(text, sizeof text, "absent_%d", i);
+        CHECK_INT(call(1, text, NULL), -1);
+        snprintf(text, sizeof text, "number");
+        CHECK_INT(call(1, text, "8"), 8);
+    }
+    queue_end();
+}
+
 static void
 test_arguments_are_refused(void)
 {
@@ -457,11 +479,12 @@ int
 main(int argc, char **argv)
 {
     TEST_MAIN(argc, argv, TEST(test_a_call_and_what_it_says), TEST(test_failures_are_results),
-              TEST(test_arguments_are_refused), TEST(test_a_submit_before_the_start), TEST(test_arguments_are_copied),
-              TEST(test_freed_while_it_waits), TEST(test_freed_while_it_runs), TEST(test_a_wait_that_ends_too_early),
-              TEST(test_freed_at_any_moment), TEST(test_forget), TEST(test_a_full_queue_rejects),
-              TEST(test_two_thousand_callers_on_one_rank), TEST(test_any_rank_takes_an_idle_one),
-              TEST(test_a_busy_rank_is_passed_by), TEST(test_completions_in_order),
-              TEST(test_the_descriptor_says_what_waits), TEST(test_a_completion_nobody_wants_is_dropped),
-              TEST(test_a_million_tasks_leave_nothing), TEST(test_a_thousand_freed_in_flight));
+              TEST(test_a_name_is_what_its_text_is_now), TEST(test_arguments_are_refused),
+              TEST(test_a_submit_before_the_start), TEST(test_arguments_are_copied), TEST(test_freed_while_it_waits),
+              TEST(test_freed_while_it_runs), TEST(test_a_wait_that_ends_too_early), TEST(test_freed_at_any_moment),
+              TEST(test_forget), TEST(test_a_full_queue_rejects), TEST(test_two_thousand_callers_on_one_rank),
+              TEST(test_any_rank_takes_an_idle_one), TEST(test_a_busy_rank_is_passed_by),
+              TEST(test_completions_in_order), TEST(test_the_descriptor_says_what_waits),
+              TEST(test_a_completion_nobody_wants_is_dropped), TEST(test_a_million_tasks_leave_nothing),
+              TEST(test_a_thousand_freed_in_flight));
 }
