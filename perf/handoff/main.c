@@ -8,6 +8,7 @@
 #include "../floor/message.h"
 #include "bare.h"
 #include "handoff.h"
+#include "pace.h"
 
 static const char octets[FLOOR_BUFFER] = FLOOR_MESSAGE;
 static iso_engine *engine; /* one queue rank */
@@ -76,39 +77,53 @@ drain(long count)
     return (double)(floor_clock(CLOCK_MONOTONIC) - begin) / (double)count;
 }
 
-/* Each is the first in turn: who is has cores that had a rest. */
+/* What is measured of whom. */
 enum side { BARE, BARE_COPY, ISOEXEC, SIDES };
 static const char *const side_names[] = {"bare", "bare_copy", "isoexec"};
 
-static void
-measure_round_trip(enum side side, struct floor_worker *bare, long calls)
-{
-    double ns = side == ISOEXEC ? handoff_median(trip, NULL, calls) : bare_round_trip(bare, calls, side == BARE_COPY);
+struct sampling {
+    struct floor_worker *bare;
+    enum side side;
+    long count; /* round trips or messages */
+};
 
-    floor_sample("round_trip", side_names[side], ns);
+static double
+take_round_trip(void *argument)
+{
+    const struct sampling *of = argument;
+
+    return of->side == ISOEXEC ? handoff_median(trip, NULL, of->count)
+                               : bare_round_trip(of->bare, of->count, of->side == BARE_COPY);
+}
+
+static double
+take_drained(void *argument)
+{
+    const struct sampling *of = argument;
+
+    return of->side == ISOEXEC ? drain(of->count) : bare_drain(of->bare, of->count, of->side == BARE_COPY);
+}
+
+/* Each side is the first in turn: who is has cores that had a rest. */
+static void
+sample_sides(const char *name, double (*take)(void *), struct floor_worker *bare, int repeat, long count, int tries)
+{
+    for (int turn = 0; turn < SIDES; turn++) {
+        struct sampling of = {bare, (enum side)((repeat + turn) % SIDES), count};
+
+        floor_sample(name, side_names[of.side], handoff_paced(bare, tries, take, &of));
+    }
 }
 
 static void
-measure_drained(enum side side, struct floor_worker *bare, long messages)
-{
-    double ns = side == ISOEXEC ? drain(messages) : bare_drain(bare, messages, side == BARE_COPY);
-
-    floor_sample("drained", side_names[side], ns);
-}
-
-static void
-measure_handoff(const char *script, int repeats, long calls, long messages)
+measure_handoff(const char *script, int repeats, long calls, long messages, int tries)
 {
     struct floor_worker bare;
 
     bare_open(&bare, script, default_spin_us());
     for (int i = 0; i < repeats; i++) {
-        for (int turn = 0; turn < SIDES; turn++) {
-            measure_round_trip((i + turn) % SIDES, &bare, calls);
-        }
-        for (int turn = 0; turn < SIDES; turn++) {
-            measure_drained((i + turn) % SIDES, &bare, messages);
-        }
+        sample_sides("round_trip", take_round_trip, &bare, i, calls, tries);
+        sample_sides("drained", take_drained, &bare, i, messages, tries);
     }
 }
 
@@ -131,8 +146,8 @@ measure_idle(const char *script, double seconds)
 int
 main(int argc, char **argv)
 {
-    if (argc != 8) {
-        fprintf(stderr, "usage: handoff SCRIPT BUSY_SCRIPT REPEATS CALLS MESSAGES SECONDS IDLE_SECONDS\n");
+    if (argc != 9) {
+        fprintf(stderr, "usage: handoff SCRIPT BUSY_SCRIPT REPEATS CALLS MESSAGES SECONDS IDLE_SECONDS TRIES\n");
         return 2;
     }
     if (atoi(argv[3]) < 1 || atol(argv[4]) < BLOCK || atol(argv[5]) < 2) {
@@ -140,7 +155,7 @@ main(int argc, char **argv)
     }
     iso_msg_init(&msg, octets, FLOOR_MESSAGE_LENGTH);
     engine = handoff_engine(argv[1], ISO_CHANNEL_QUEUE, 1); /* starts Python, which the bare rank then uses too */
-    measure_handoff(argv[1], atoi(argv[3]), atol(argv[4]), atol(argv[5]));
+    measure_handoff(argv[1], atoi(argv[3]), atol(argv[4]), atol(argv[5]), atoi(argv[8]));
     if (iso_engine_destroy(engine)) {
         handoff_die("ranks were abandoned", "round_trip");
     }

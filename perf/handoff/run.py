@@ -9,7 +9,7 @@ from perf.floor import build
 from perf.floor.run import Plan, Results, require_x86, run_cases, say, watched
 
 SOURCES = Path(__file__).resolve().parent
-PROGRAM = [str(SOURCES / name) for name in ("main.c", "bare.c", "throughput.c")]
+PROGRAM = [str(SOURCES / name) for name in ("main.c", "bare.c", "pace.c", "throughput.c")]
 OF_THE_FLOOR = ["worker.c", "side_isoexec.c", "rank.c", "index.c"]
 
 
@@ -19,15 +19,17 @@ class HandoffPlan(Plan):
     messages: int  # per sample of the case drained
     seconds: float  # per sample of the case throughput
     idle_seconds: float
+    tries: int  # of a sample, while a core is slow
     awaits: int  # per sample of the case async, which is no argument of the program
 
 
 FULL = HandoffPlan(
-    repeats=21,
-    round_trips=20_000,
-    messages=200_000,
+    repeats=31,
+    round_trips=4000,
+    messages=40_000,
     seconds=0.3,
     idle_seconds=2.0,
+    tries=20,
     awaits=1000,
 )
 QUICK = HandoffPlan(
@@ -36,6 +38,7 @@ QUICK = HandoffPlan(
     messages=50_000,
     seconds=0.1,
     idle_seconds=1.0,
+    tries=1,
     awaits=200,
 )
 
