@@ -17,8 +17,7 @@
 #include "engine/units.h"
 
 #define FOLLOW_NS 200000  /* a shot that was put off follows its thread out of the library for so long */
-#define READY_NS                                                                                                       \
-    1000000  /* so long the rank's turn is waited for at every check, which costs the others a pending call */
+#define READY_NS 1000000  /* the rank's turn is waited for at every check for so long: each costs the others a call */
 
 struct iso__shot {
     iso_rank *rank; /* NULL: dropped; under the GIL, as what follows */
