@@ -9,6 +9,7 @@
 struct iso__queue;
 
 #define ISO__NAME_MEMOS 8
+#define ISO__RECENT 32 /* places fit uint8_t */
 
 /* Only its own thread writes it. Ends with the thread. */
 typedef struct iso__caller {
@@ -18,6 +19,8 @@ typedef struct iso__caller {
     iso__bundle *loaded; /* tasks come from here, and go here */
     iso__bundle *other;  /* so that a thread at the end of a bundle need not go to the pool for each call */
     const char *names[ISO__NAME_MEMOS]; /* kept names, by the place of the text that the host gave for one */
+    const iso_task *recent[ISO__RECENT]; /* submitted last, in turn; to be fetched and no more: they may be gone */
+    unsigned recent_count;
     iso__spin wait_spin, room_spin;
     struct iso__caller *next; /* of all threads; under the lock of caller.c */
 } iso__caller;
@@ -44,6 +47,23 @@ iso__caller_name(iso__caller *caller, const char *name)
     if (kept != NULL)
         *memo = kept;
     return kept;
+}
+
+/* Notes a task that is being submitted and may be waited for. */
+static inline void
+iso__caller_note(iso__caller *caller, iso_task *task)
+{
+    task->recent = (uint8_t)(caller->recent_count++ % ISO__RECENT);
+    caller->recent[task->recent] = task;
+}
+
+/* After a wait: asks for the line of the task that was submitted after this one, which its rank wrote. It is mostly the
+ * next one to be waited for, and has the time to come while a new call is written. */
+static inline void
+iso__caller_fetch_next(const iso__caller *caller, const iso_task *task)
+{
+    if (caller != NULL)
+        iso__line_claim(caller->recent[(task->recent + 1) % ISO__RECENT]);
 }
 
 /* From here on the thread sees that the queue closes, or who closes it sees the mark. */

@@ -35,7 +35,8 @@ has_work(void *argument)
 static bool
 may_sleep(iso__lane *lane)
 {
-    return iso__ring_empty(&lane->own) && iso__ring_empty(&queue_of(lane)->any) && !is_asked(lane);
+    return iso__ring_empty(&lane->own) && iso__ring_empty(&queue_of(lane)->any) && !is_asked(lane) &&
+           !iso__spare_left(queue_of(lane));
 }
 
 #define FETCH_AHEAD 4 /* calls; a line comes from the submitter's cache in about the time of two */
@@ -95,12 +96,32 @@ static const iso__entry *
 take_any(iso__lane *lane)
 {
     iso__queue *queue = queue_of(lane);
-    lane->took_any = take(&queue->any, &lane->any, 1) > 0;
-    if (!lane->took_any)
+    iso__entry entries[ISO__TOGETHER];
+    size_t waiting = iso__ring_count(&queue->any), n = 0;
+    if (waiting > 0)
+        n = take(&queue->any, entries, iso__spare_share(lane, waiting));
+    lane->took_any = n > 0;
+    if (n == 0)
         return NULL;
-    fetch(lane, &lane->any);
-    if (!iso__ring_empty(&queue->any))
+    for (size_t i = 0; i < n; i++)
+        fetch(lane, &entries[i]);
+    iso__entry_set(&lane->any, task_of(&entries[0]), entries[0].bits);
+    if (n > 1)
+        iso__spare_keep(lane, entries + 1, n - 1);
+    if (waiting > 1)
         iso__queue_wake_idle(queue);
+    return &lane->any;
+}
+
+/* One of another rank; as if it came from the ring. */
+static const iso__entry *
+take_spare(iso__lane *lane, bool (*of)(iso__lane *, iso__entry *))
+{
+    if (!of(lane, &lane->any))
+        return NULL;
+    lane->took_any = true;
+    if (!iso__ring_empty(&queue_of(lane)->any))
+        iso__queue_wake_idle(queue_of(lane));
     return &lane->any;
 }
 
@@ -162,8 +183,12 @@ iso__lane_refuse(iso__lane *lane)
 static const iso__entry *
 next_call(iso__lane *lane)
 {
+    if (iso__spare_next(lane, &lane->any))
+        return &lane->any;
     bool for_any = (++lane->turn & (ANY_TURN - 1)) == 0;
-    const iso__entry *call = for_any ? take_any(lane) : NULL;
+    const iso__entry *call = for_any ? take_spare(lane, iso__spare_of_another) : NULL;
+    if (call == NULL && for_any)
+        call = take_any(lane);
     if (call == NULL)
         call = take_own(lane);
     if (call == NULL && !for_any)
@@ -220,7 +245,7 @@ note_late_end(iso_rank *rank, const iso_task *task, const iso_result *result)
 
 /* ---- submitters that are woken together ---- */
 
-#define SHORT_NS 100000u /* a rank whose calls take longer wakes each submitter at once */
+#define SHORT_NS 200000u /* a rank whose calls take longer wakes each submitter at once */
 #define LATE_NS 500000u  /* and no submitter is left asleep for longer by one that runs short ones */
 
 static void
@@ -231,11 +256,11 @@ wake_sleepers(iso__lane *lane)
     lane->sleeper_count = 0;
 }
 
-/* A patient submitter sleeps on the word, at the end of an outermost call. */
+/* A patient submitter sleeps on the word, at the end of an outermost call. `before`: when one began before that. */
 static void
-wake_later(iso__lane *lane, _Atomic uint32_t *word, uint64_t now)
+wake_later(iso__lane *lane, _Atomic uint32_t *word, uint64_t before, uint64_t now)
 {
-    if (iso__clock_ns(now - lane->last_end) > SHORT_NS) {
+    if (iso__clock_ns(now - before) > SHORT_NS) {
         iso__futex_wake(word, INT32_MAX);
         return;
     }
@@ -244,6 +269,19 @@ wake_later(iso__lane *lane, _Atomic uint32_t *word, uint64_t now)
     lane->sleepers[lane->sleeper_count++] = word;
     if (lane->sleeper_count == ISO__SLEEPERS)
         wake_sleepers(lane);
+}
+
+/* Of an outermost call. The clock costs a tenth of all else: for calls that were taken together it was read when they were. */
+static inline void
+note_end(iso__lane *lane, _Atomic uint32_t *word, bool patient, uint32_t bits)
+{
+    bool together = (bits & ISO__TASK_ANY) != 0;
+    if (!patient && (together || !iso__cores_are_short(1)))
+        return;
+    uint64_t now = iso__clock_ticks();
+    if (patient)
+        wake_later(lane, word, together ? lane->spare.since : lane->last_end, now);
+    lane->last_end = now;
 }
 
 /* Before the next call: no sleeper must wait too long, and who runs out of calls needs the sleepers' next ones. */
@@ -281,15 +319,15 @@ run(iso__lane *lane, iso_rank *rank, iso_task *task, uint32_t bits, uint32_t hol
     if (outermost)
         atomic_store_explicit(&lane->running, task, memory_order_release);
     run_method(rank, task, bits, &result);
-    if (bits & ISO__TASK_ANY)
-        iso__line_claim(&queue_of(lane)->any.head); /* another rank had it last, and next_call needs it */
-    if (outermost && !is_replaced(rank))
+    if (outermost && !is_replaced(rank)) {
+        if ((bits & ISO__TASK_ANY) && !iso__spare_any(&lane->spare))
+            iso__line_claim(&queue_of(lane)->any.head); /* another rank had it last, and next_call needs it */
         atomic_store_explicit(&lane->running, NULL, memory_order_release);
+    }
     if (ISO__UNLIKELY(outermost && atomic_load_explicit(&rank->watch.answered, memory_order_relaxed)))
         note_late_end(rank, task, &result);
     atomic_store_explicit(&task->rank, rank->number, memory_order_relaxed);
     keep_result(rank, task, &result);
-    uint64_t now = iso__cores_are_short(1) ? iso__clock_ticks() : 0;
     _Atomic uint32_t *word = &task->state;
     bool patient = iso__task_publish(task, holder);
     if (!outermost || is_replaced(rank)) {
@@ -297,9 +335,7 @@ run(iso__lane *lane, iso_rank *rank, iso_task *task, uint32_t bits, uint32_t hol
             iso__futex_wake(word, INT32_MAX);
         return;
     }
-    if (patient)
-        wake_later(lane, word, now);
-    lane->last_end = now;
+    note_end(lane, word, patient, bits);
 }
 
 /* A call whose result nobody wants: nobody can let go of it, refuse it or wait for it. Not nested. */
@@ -339,20 +375,39 @@ is_wanted(const iso__queue *queue, iso_task *task, uint32_t bits)
     if (ISO__LIKELY(!(bits & ISO__TASK_ANY) && atomic_load_explicit(&queue->pool->let_go, memory_order_relaxed) == 0 &&
                     !atomic_load_explicit(&queue->closing, memory_order_relaxed)))
         return true;
-    return iso__task_claim(task);
+    return iso__task_claim(task, (bits & ISO__TASK_ANY) != 0);
 }
 
-/* Spins for work, `briefly` or as long as it pays. Meanwhile nobody wakes another rank for what comes for any: if this
- * one leaves some of it, it does so itself (take_any, take_some). */
 static bool
-spin(iso__lane *lane, bool briefly)
+spin_briefly(iso__lane *lane)
+{
+    return iso__spin_briefly(has_work, lane);
+}
+
+static bool
+spin_long(iso__lane *lane)
+{
+    return iso__spin_until(&lane->spin, true, has_work, lane);
+}
+
+static bool
+yield_once(iso__lane *lane)
+{
+    sched_yield();
+    return has_work(lane);
+}
+
+/* Waits for work. Meanwhile nobody wakes another rank for what comes for any: if this one leaves some of it, it does so
+ * itself (take_any, take_some, take_spare). */
+static bool
+look_out(iso__lane *lane, bool (*wait)(iso__lane *))
 {
     iso__queue *queue = queue_of(lane);
     iso__lane *self = lane;
     bool took_any = lane->took_any, done;
     if (took_any)
         atomic_store(&queue->spinner, lane);
-    done = briefly ? iso__spin_briefly(has_work, lane) : iso__spin_until(&lane->spin, true, has_work, lane);
+    done = wait(lane);
     if (took_any)
         atomic_compare_exchange_strong(&queue->spinner, &self, NULL);
     return done;
@@ -361,15 +416,26 @@ spin(iso__lane *lane, bool briefly)
 /* Pauses: nobody who was answered comes again sooner, and each look takes the ring's line from him. */
 #define LOOK_LATER 8
 
-/* The next call after the last one that was there. Who was answered mostly comes again at once, and to attach anew costs
- * as much as to wait for that, 2 us at most; but ranks of one interpreter want the GIL from each other. */
+/* The next call after the last one that was there, without a detach in between. Who was answered mostly comes again at
+ * once, and to attach anew costs as much as to wait for that, 2 us at most. If he waits for a core, he gets this one
+ * first, unless the script has threads of its own, which would wait for the GIL as long. Ranks of one interpreter want
+ * the GIL from each other. */
 static const iso__entry *
 linger(iso__lane *lane, iso_rank *rank)
 {
-    if (lane->spin.most == 0 || iso__rank_in_main(rank) || iso__cores_are_short(0))
+    if (iso__rank_in_main(rank))
+        return NULL;
+    if (iso__cores_are_short(0)) {
+        if (!iso__rank_is_alone(rank))
+            return NULL;
+        wake_sleepers(lane);
+        iso__spare_rest(lane);
+        return look_out(lane, yield_once) ? next_call(lane) : NULL;
+    }
+    if (lane->spin.most == 0)
         return NULL;
     iso__pauses(LOOK_LATER);
-    return spin(lane, true) ? next_call(lane) : NULL;
+    return look_out(lane, spin_briefly) ? next_call(lane) : NULL;
 }
 
 /* Runs what waits, attached once for all of it. */
@@ -399,6 +465,7 @@ drain(iso__lane *lane, iso_rank *rank, const iso__entry *call)
             call = linger(lane, rank);
     } while (call != NULL);
     wake_sleepers(lane);
+    iso__spare_rest(lane);
     lane->spent = iso__pool_give(lane->spent);
     iso__rank_let_go(rank);
 }
@@ -409,7 +476,7 @@ rest(iso__lane *lane)
 {
     iso__queue *queue = queue_of(lane);
     int i = lane->rank->number - 1;
-    if (spin(lane, false))
+    if (look_out(lane, spin_long))
         return;
     atomic_fetch_sub(&iso__awake, 1);
     atomic_store(&lane->asleep, 1);
@@ -429,6 +496,8 @@ serve(iso__lane *lane, iso_rank *rank)
     atomic_fetch_add(&iso__awake, 1);
     while (!atomic_load(&queue->closing)) {
         const iso__entry *call = next_call(lane);
+        if (call == NULL)
+            call = take_spare(lane, iso__spare_of_others);
         if (call != NULL)
             drain(lane, rank, call);
         else if (rested)
@@ -452,6 +521,7 @@ iso__lane_serve(iso__lane *lane, iso_rank *rank)
         iso__rank_leave(rank); /* from here the engine may be gone */
     } else {
         iso__lane_refuse(lane);
+        iso__spare_refuse(lane);
         iso_rank_close(rank);
     }
 }

@@ -281,7 +281,7 @@ iso__lane_waiting(const iso__lane *lane)
 {
     int ahead = atomic_load_explicit(&lane->ahead_count, memory_order_relaxed) -
                 atomic_load_explicit(&lane->ahead_next, memory_order_relaxed);
-    return iso__ring_count(&lane->own) + (ahead > 0 ? (size_t)ahead : 0);
+    return iso__ring_count(&lane->own) + (ahead > 0 ? (size_t)ahead : 0) + iso__spare_count(&lane->spare);
 }
 
 size_t
@@ -344,6 +344,7 @@ refuse_waiting(iso__queue *queue)
     for (int i = 0; i < queue->engine->config.ranks; i++) {
         refuse_ring(&queue->lanes[i].own);
         iso__queue_refuse_ahead(&queue->lanes[i]);
+        iso__spare_refuse(&queue->lanes[i]);
     }
     refuse_ring(&queue->any);
 }

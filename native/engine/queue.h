@@ -6,6 +6,7 @@
 #include "engine/pile.h"
 #include "engine/park.h"
 #include "engine/ring.h"
+#include "engine/spare.h"
 #include "engine/task.h"
 
 #define ISO__PATIENCE_NS 1000000 /* how long a submitter may be left asleep by a rank that has more to do */
@@ -28,13 +29,15 @@ typedef struct iso__lane {
     /* Calls (iso_task, its iso__task_bits) that were popped from `own` together; they wait here from [ahead_next] on. The
      * rank alone moves them; others may read them. */
     iso__entry ahead[ISO__AHEAD];
-    iso__entry any; /* what it took last of the calls for any rank */
+    iso__entry any; /* what it runs last of the calls for any rank */
+    iso__spare spare;
+    int looks_at; /* whose spare calls it looked at last: a place in `lanes` */
     _Atomic int ahead_next;
     _Atomic int ahead_count;
     _Atomic uint32_t *sleepers[ISO__SLEEPERS]; /* futex words of patient submitters that are still to be woken */
     int sleeper_count;
     uint64_t oldest_sleeper; /* ticks */
-    uint64_t last_end; /* ticks, of the last call that ended while cores were short */
+    uint64_t last_end; /* ticks, of a call that ended lately while cores were short */
     bool reads; /* its last call read headers */
     bool took_any; /* its last call was for any rank */
     bool blocked; /* its thread waits for a task; these three under the wait lock (wait.c) */
@@ -50,9 +53,11 @@ typedef struct iso__queue {
     iso__pool *pool;
     _Atomic uint64_t sleeping[16]; /* a bit for each rank whose thread sleeps: who is woken for `any` */
 
-    _Atomic(iso__lane *) spinner; /* it will take what comes for any rank, so that nobody else is woken */
+    _Alignas(64) _Atomic(iso__lane *) spinner; /* it will take what comes for any rank, so that nobody else is woken */
+    _Alignas(64) _Atomic int spares; /* 0: no rank has spare calls. May be 1 without any */
 
-    _Atomic int closing;
+    /* Every call reads these; they change seldom. */
+    _Alignas(64) _Atomic int closing;
     bool started; /* set before any other thread may know the engine */
 
     _Alignas(64) iso__pile completed; /* pushed by ranks, taken as a whole */

@@ -26,6 +26,13 @@ typedef struct iso__entry {
     uint32_t bits;
 } iso__entry;
 
+static inline void
+iso__entry_set(iso__entry *entry, void *value, uint32_t bits)
+{
+    entry->bits = bits;
+    atomic_store_explicit(&entry->value, value, memory_order_relaxed);
+}
+
 typedef struct iso__cell {
     _Atomic uint64_t word; /* from the top: 1 if there is a value, its bits, 32 bits of the turn: a ring is shorter */
     _Atomic(void *) value; /* whose turn it is writes it, but who looks ahead may read it at any time */
@@ -116,9 +123,7 @@ iso__ring_read(const iso__ring *ring, size_t turn, iso__entry *entries, size_t m
     size_t n = 0;
     for (uint64_t word; n < most && (word = iso__ring_word(ring, turn + n)) != 0; n++) {
         const iso__cell *cell = &ring->cells[(turn + n) & ring->mask];
-        entries[n].bits = iso__ring_bits(word);
-        atomic_store_explicit(&entries[n].value, atomic_load_explicit(&cell->value, memory_order_relaxed),
-                              memory_order_relaxed);
+        iso__entry_set(&entries[n], atomic_load_explicit(&cell->value, memory_order_relaxed), iso__ring_bits(word));
     }
     return n;
 }
@@ -177,17 +182,23 @@ iso__ring_peek(const iso__ring *ring, size_t n, iso__entry *out)
     size_t turn = atomic_load_explicit(&ring->head, memory_order_relaxed) + n;
     uint64_t word = iso__ring_word(ring, turn);
     const iso__cell *cell = &ring->cells[turn & ring->mask];
-    out->bits = iso__ring_bits(word);
-    atomic_init(&out->value, atomic_load_explicit(&cell->value, memory_order_relaxed));
+    iso__entry_set(out, atomic_load_explicit(&cell->value, memory_order_relaxed), iso__ring_bits(word));
     return word != 0;
 }
 
-/* No turn is taken that was not read. Not for who looks again and again: it takes the producers' line from them. */
-static inline bool
-iso__ring_empty(iso__ring *ring)
+/* How many wait, roughly while others push and pop. Sequentially consistent: 0 is true at some moment after what the caller
+ * did before. Not for who looks again and again: it takes the producers' line from them. */
+static inline size_t
+iso__ring_count(const iso__ring *ring)
 {
-    size_t tail = atomic_load(&ring->tail);
-    return (intptr_t)(tail - atomic_load(&ring->head)) <= 0;
+    size_t tail = atomic_load(&ring->tail), head = atomic_load(&ring->head);
+    return (intptr_t)(tail - head) > 0 ? tail - head : 0;
+}
+
+static inline bool
+iso__ring_empty(const iso__ring *ring)
+{
+    return iso__ring_count(ring) == 0;
 }
 
 /* Whether a pop would give something now: for who looks again and again. */
@@ -205,15 +216,6 @@ iso__ring_has_much_room(const iso__ring *ring)
     size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
     size_t passed = atomic_load_explicit(&ring->passed, memory_order_relaxed);
     return (intptr_t)(tail - passed) <= (intptr_t)(ring->mask - ring->mask / 8);
-}
-
-/* How many wait, roughly while others push and pop. */
-static inline size_t
-iso__ring_count(const iso__ring *ring)
-{
-    size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    return tail > head ? tail - head : 0;
 }
 
 #endif

@@ -45,6 +45,17 @@ iso__rank_let_go(iso_rank *rank)
     else
         iso__rank_detach(rank);
 }
+/* Whether its interpreter has no other thread state: nobody waits for its GIL. Under that GIL, which who ends a state holds
+ * too; one that is made meanwhile may be missed. */
+static inline bool
+iso__rank_is_alone(const iso_rank *rank)
+{
+    if (rank->elsewhere != NULL)
+        return true;
+    PyThreadState *newest = PyInterpreterState_ThreadHead(PyThreadState_GetInterpreter(rank->py));
+    return newest == rank->py && PyThreadState_Next(newest) == NULL;
+}
+
 /* The asynchronous exception of the rank's own state, NULL for none. Under its GIL. */
 void iso__rank_set_async(iso_rank *rank, PyObject *exception);
 

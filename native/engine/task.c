@@ -72,8 +72,10 @@ iso__task_new(iso__caller *caller, iso_engine *engine, const char *method, const
     task->usual = iso__usual_of(msg);
     task->engine = engine;
     task->user = user;
+    if (!forget)
+        iso__caller_note(caller, task);
     task->target = target;
-    task->flags = (uint16_t)(forget ? flags & ~(unsigned)ISO_SUBMIT_NOTIFY : flags);
+    task->flags = (uint8_t)(forget ? flags & ~(unsigned)ISO_SUBMIT_NOTIFY : flags);
     atomic_store_explicit(&task->rank, 0, memory_order_relaxed);
     atomic_store_explicit(&task->state, ISO__TASK_QUEUED | ISO__HELD_BY_QUEUE | (forget ? 0 : ISO__HELD_BY_SUBMITTER),
                           memory_order_relaxed);
@@ -124,10 +126,9 @@ count_let_go(iso_task *task, uint32_t more)
 }
 
 bool
-iso__task_claim(iso_task *task)
+iso__task_claim(iso_task *task, bool for_any)
 {
-    bool wanted = task->target == ISO_ANY_RANK ? take(task, 0)
-                                               : may_run(atomic_load_explicit(&task->state, memory_order_acquire));
+    bool wanted = for_any ? take(task, 0) : may_run(atomic_load_explicit(&task->state, memory_order_acquire));
     if (!wanted) {
         count_let_go(task, UINT32_MAX);
         iso__task_drop(task, ISO__HELD_BY_QUEUE);

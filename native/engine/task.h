@@ -40,7 +40,8 @@ enum iso__task_state {
 /* In the order of the lines of the cache. A call that succeeds without edits moves the first (with the call,
  * and back with the answer), and if it reads the message the third and what it reads of the octets; not the second. */
 struct iso_task {
-    _Alignas(ISO__LINE) uint16_t flags; /* ISO_SUBMIT_... */
+    _Alignas(ISO__LINE) uint8_t flags; /* ISO_SUBMIT_... */
+    uint8_t recent;     /* its place in caller.h's list of those that were submitted last */
     iso__usual usual;   /* the start line, which the submitter has at hand: the rank need not wait for the octets */
     int target;         /* the rank that it was handed to, or ISO_ANY_RANK */
     const char *method; /* kept (names.h), or in octets */
@@ -90,9 +91,9 @@ iso__task_bits(const iso_task *task)
  * by the submitter. NULL: out of memory. */
 iso_task *iso__task_new(struct iso__caller *caller, iso_engine *engine, const char *method, const iso_msg *msg,
                         iso_str extra, void *user, unsigned flags, int target);
-/* Of a rank that popped it: whether it is to be run. false: it is none of the rank's business any more. One for one
+/* Of a rank that popped it (`for_any`: as one for any rank): whether it is to be run. false: it is none of the rank's business any more. One for one
  * rank only need not be asked while pool.h's let_go is 0 and the engine is not closing. */
-bool iso__task_claim(iso_task *task);
+bool iso__task_claim(iso_task *task, bool for_any);
 /* Of a rank that waits for it, and finds that no rank can take it. The ring still has it. */
 bool iso__task_take_back(iso_task *task);
 /* Gives a hold up, as `holder` that ran the call: the result is published if the submitter still wants it

@@ -49,7 +49,8 @@ wait_on_host_thread(iso_task *task, int64_t timeout_ns)
     if (caller == NULL)
         return ISO_ENOMEM;
     iso__spin_set(&caller->wait_spin, task->pool->spin_us);
-    iso__pauses(LOOK_LATER);
+    if (!iso__cores_are_short(1))
+        iso__pauses(LOOK_LATER);
     if (iso__spin_until(&caller->wait_spin, false, task_ready, task))
         return 0;
     uint64_t end = timeout_ns >= 0 ? iso__clock_monotonic_ns() + (uint64_t)timeout_ns : 0;
@@ -184,8 +185,10 @@ iso_task_wait(iso_task *task, int64_t timeout_ns)
 {
     if (task == NULL)
         return ISO_EINVAL;
-    if (task_ready(task))
+    if (task_ready(task)) {
+        iso__caller_fetch_next(iso__caller_of_thread, task);
         return 0;
+    }
     iso_rank *held = iso__main_let_go();
     int code =
         iso__lane_here != NULL ? wait_on_rank(iso__lane_here, task, timeout_ns) : wait_on_host_thread(task, timeout_ns);
