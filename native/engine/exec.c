@@ -75,7 +75,7 @@ result_code(iso_rank *rank, iso__frame *frame, PyObject *result, int *outcome)
 }
 
 /* Calls the method with the object that stands for the message. */
-static inline int
+static inline __attribute__((always_inline)) int
 call_method(iso_rank *rank, iso__frame *frame, PyObject *object, iso_str extra, int *outcome)
 {
     PyObject *args[4] = {NULL, NULL, object, NULL};

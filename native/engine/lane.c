@@ -92,7 +92,7 @@ take(iso__ring *ring, iso__entry *entries, size_t most)
 }
 
 /* While this rank is busy, and more waits that any rank may run, another one is woken. */
-static const iso__entry *
+static __attribute__((noinline)) const iso__entry *
 take_any(iso__lane *lane)
 {
     iso__queue *queue = queue_of(lane);
@@ -126,7 +126,7 @@ take_spare(iso__lane *lane, bool (*of)(iso__lane *, iso__entry *))
 }
 
 /* Takes some calls at once, of which the first is run now. Another rank is woken for those that it could run. */
-static const iso__entry *
+static __attribute__((noinline)) const iso__entry *
 take_some(iso__lane *lane)
 {
     int n = (int)take(&lane->own, lane->ahead, ISO__AHEAD);
@@ -146,7 +146,7 @@ take_some(iso__lane *lane)
 }
 
 /* Asks for the lines of a call that comes soon. `next`: of those taken ahead. */
-static inline void
+static __attribute__((noinline)) void
 fetch_ahead(iso__lane *lane, int next, int count)
 {
     int further = next + FETCH_AHEAD;
@@ -158,7 +158,7 @@ fetch_ahead(iso__lane *lane, int next, int count)
 }
 
 /* The next call that only this rank may run. */
-static const iso__entry *
+static inline const iso__entry *
 take_own(iso__lane *lane)
 {
     int next = atomic_load_explicit(&lane->ahead_next, memory_order_relaxed);
@@ -179,21 +179,26 @@ iso__lane_refuse(iso__lane *lane)
         iso__task_end_refused(task_of(call));
 }
 
+/* In a turn in which what any rank may run comes first. */
+static __attribute__((noinline)) const iso__entry *
+any_or_own(iso__lane *lane)
+{
+    const iso__entry *call = take_spare(lane, iso__spare_of_another);
+    if (call == NULL)
+        call = take_any(lane);
+    return call != NULL ? call : take_own(lane);
+}
+
 /* It stays where it is until the next one is taken, if need be by the thread of a rank that replaces this one. */
-static const iso__entry *
+static inline const iso__entry *
 next_call(iso__lane *lane)
 {
-    if (iso__spare_next(lane, &lane->any))
+    if (iso__spare_any(&lane->spare) && iso__spare_next(lane, &lane->any))
         return &lane->any;
-    bool for_any = (++lane->turn & (ANY_TURN - 1)) == 0;
-    const iso__entry *call = for_any ? take_spare(lane, iso__spare_of_another) : NULL;
-    if (call == NULL && for_any)
-        call = take_any(lane);
-    if (call == NULL)
-        call = take_own(lane);
-    if (call == NULL && !for_any)
-        call = take_any(lane);
-    return call;
+    if (ISO__UNLIKELY((++lane->turn & (ANY_TURN - 1)) == 0))
+        return any_or_own(lane);
+    const iso__entry *call = take_own(lane);
+    return call != NULL ? call : take_any(lane);
 }
 
 /* Moves what the rank lends out of its frame into the task, by exchange: nothing is copied. What is absent

@@ -265,11 +265,13 @@ iso_submit(iso_engine *engine, int number, const char *method, const iso_msg *ms
         return ISO_ENOMEM;
     if (flags & ISO_SUBMIT_FORGET)
         out = NULL;
-    if (lane != NULL && lane == iso__lane_here)
-        return run_nested(iso__task_new(caller, engine, method, msg, extra, user, flags, number), out);
     iso__caller_enter(caller, queue);
     iso__ring_fetch_free(lane != NULL ? &lane->own : &queue->any);
     iso_task *task = iso__task_new(caller, engine, method, msg, extra, user, flags, number);
+    if (lane != NULL && lane == iso__lane_here) {
+        iso__caller_leave(caller); /* the call may end the engine */
+        return run_nested(task, out);
+    }
     int code = task != NULL ? hand_over(queue, caller, lane, task, out) : ISO_ENOMEM;
     iso__caller_warm(caller);
     iso__caller_leave(caller);

@@ -20,7 +20,16 @@ const char iso__method_names[ISO_METHOD_COUNT][16] = {
 };
 
 /* SUBSCRIBE and REGISTER do not fit a word with their space; their rows match no message. */
-#define START(number, name, mask) [number] = {name " ", mask "\xff", sizeof name - 1, number}
+#define PARTS(number, n)                                                                                               \
+    {.headers = 10,                                                                                                    \
+     .first_n = (n),                                                                                                   \
+     .second = (n) + 1,                                                                                                \
+     .second_n = -(uint32_t)((n) + 1),                                                                                 \
+     .third = 1,                                                                                                       \
+     .third_n = 7,                                                                                                     \
+     .type = ISO_TYPE_REQUEST,                                                                                         \
+     .method = (number)}
+#define START(number, name, mask) [number] = {name " ", mask "\xff", sizeof name - 1, PARTS(number, sizeof name - 1)}
 const iso__line_start iso__line_starts[ISO_METHOD_COUNT] = {
     START(ISO_METHOD_INVITE, "INVITE", "\xff\xff\xff\xff\xff\xff"),
     START(ISO_METHOD_ACK, "ACK", "\xff\xff\xff"),
@@ -35,8 +44,8 @@ const iso__line_start iso__line_starts[ISO_METHOD_COUNT] = {
     START(ISO_METHOD_MESSAGE, "MESSAGE", "\xff\xff\xff\xff\xff\xff\xff"),
     START(ISO_METHOD_UPDATE, "UPDATE", "\xff\xff\xff\xff\xff\xff"),
     [ISO_METHOD_OTHER] = {.octets = "?"},
-    [ISO_METHOD_REGISTER] = {.octets = "?", .method_n = 8, .method = ISO_METHOD_REGISTER},
-    [ISO_METHOD_SUBSCRIBE] = {.octets = "?", .method_n = 9, .method = ISO_METHOD_SUBSCRIBE},
+    [ISO_METHOD_REGISTER] = {.octets = "?", .method_n = 8, .parts = PARTS(ISO_METHOD_REGISTER, 8)},
+    [ISO_METHOD_SUBSCRIBE] = {.octets = "?", .method_n = 9, .parts = PARTS(ISO_METHOD_SUBSCRIBE, 9)},
 };
 
 int

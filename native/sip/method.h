@@ -2,17 +2,29 @@
 #ifndef ISO_SIP_METHOD_H
 #define ISO_SIP_METHOD_H
 
+#include <stddef.h>
+
 #include "sip/sip.h"
 #include "sip/text.h"
 
 #define ISO__METHOD_LONGEST 9 /* SUBSCRIBE */
+
+/* The members of iso_index before its rows, in the same order. */
+typedef struct iso__line_parts {
+    uint32_t start, headers, overflow, body, first_n, second, second_n, third, third_n;
+    uint16_t row_count;
+    uint8_t type, complete, method, reserved[3];
+} iso__line_parts;
+_Static_assert(sizeof(iso__line_parts) == offsetof(iso_index, rows) &&
+                   offsetof(iso__line_parts, method) == offsetof(iso_index, method),
+               "the parts are copied as a whole");
 
 /* How requests of one method begin: its name and a space, which the first 8 octets, masked, must be. */
 typedef struct iso__line_start {
     char octets[16];
     char mask[16];
     uint32_t method_n;
-    uint32_t method;
+    iso__line_parts parts; /* of a usual start line whose R-URI ends at 0: that end is still to be added */
 } iso__line_start;
 
 extern const iso__line_start iso__line_starts[ISO_METHOD_COUNT];

@@ -29,21 +29,12 @@ iso__usual_uri_end(const char *data, uint64_t low, uint32_t method_n)
 }
 
 static inline void
-iso__usual_fill(uint32_t method_n, uint32_t method, uint32_t uri_end, iso_index *index)
+iso__usual_fill(const iso__line_start *start, uint32_t uri_end, iso_index *index)
 {
-    uint32_t uri = method_n + 1;
-    index->start = index->overflow = index->body = 0;
-    index->headers = uri_end + 10;
-    index->first_n = method_n;
-    index->second = uri;
-    index->second_n = uri_end - uri;
-    index->third = uri_end + 1;
-    index->third_n = 7;
-    index->row_count = 0;
-    index->type = ISO_TYPE_REQUEST;
-    index->complete = 0;
-    index->method = (uint8_t)method;
-    memset(index->reserved, 0, sizeof index->reserved); /* one store for all of these */
+    memcpy(index, &start->parts, sizeof start->parts);
+    index->headers += uri_end;
+    index->second_n += uri_end;
+    index->third += uri_end;
 }
 
 /* A usual start line in 16 bits, for who looks at it on another thread than the one that needs it: the method, then
@@ -74,7 +65,7 @@ iso__usual_start(iso__usual usual)
 static inline void
 iso__usual_unpack(iso__usual usual, iso_index *index)
 {
-    iso__usual_fill(iso__usual_start(usual)->method_n, usual >> 8, usual & 0xff, index);
+    iso__usual_fill(iso__usual_start(usual), usual & 0xff, index);
 }
 
 /* The same for the method that the last message had: nearly all have one of two or three. 1, or 0: look further. */
@@ -87,7 +78,7 @@ iso__usual_line_again(const iso_msg *msg, const iso__line_start *last, iso_index
     uint32_t uri_end = iso__usual_uri_end(data, iso__scan_low64(data), last->method_n);
     if (uri_end == 0)
         return 0;
-    iso__usual_fill(last->method_n, last->method, uri_end, index);
+    iso__usual_fill(last, uri_end, index);
     return 1;
 }
 
