@@ -7,7 +7,12 @@ from perf.handoff import run as handoff
 from perf.handoff.report import COMPARED
 from perf.suite.measure import Case, Plan, Promise, Samples
 
-NAMES = {"bare": "floor", "bare_copy": "floor_copying", "isoexec": "isoexec_queue"}
+NAMES = {
+    "bare": "floor",
+    "bare_by_name": "floor_by_name",
+    "bare_copy": "floor_copying",
+    "isoexec": "isoexec_queue",
+}
 SERIES = ("round_trip", "drained", "async")
 
 

@@ -21,6 +21,8 @@ struct event {
 
 struct bare {
     struct floor_rank rank;
+    PyObject *route; /* the method's name */
+    int by_name;     /* set while the rank's thread waits */
     struct event request, answer;
     _Alignas(64) _Atomic unsigned head;
     _Alignas(64) _Atomic unsigned tail;
@@ -70,12 +72,17 @@ event_post(struct event *event)
 }
 
 static inline void
-call(struct floor_rank *rank, const char *data, unsigned length)
+call(struct bare *bare, const char *data, unsigned length)
 {
+    struct floor_rank *rank = &bare->rank;
     struct floor_message *message = floor_enter(rank, data, length);
-    PyObject *arguments[2] = {rank->handler, (PyObject *)message};
-    PyObject *result = PyObject_Vectorcall(rank->functions[FLOOR_ROUTE], arguments, 2, NULL);
+    PyObject *arguments[3] = {NULL, rank->handler, (PyObject *)message}, *result;
 
+    if (bare->by_name) {
+        result = PyObject_VectorcallMethod(bare->route, arguments + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    } else {
+        result = PyObject_Vectorcall(rank->functions[FLOOR_ROUTE], arguments + 1, 2, NULL);
+    }
     if (!result) {
         floor_die_raised("the method failed");
     }
@@ -100,7 +107,7 @@ serve_rounds(struct floor_worker *worker, void *argument)
     for (long i = 0; i < rounds->count; i++) {
         event_wait(&bare->request, rounds->seen + (unsigned)i);
         PyEval_RestoreThread(bare->rank.thread);
-        call(&bare->rank, rounds->data, FLOOR_MESSAGE_LENGTH);
+        call(bare, rounds->data, FLOOR_MESSAGE_LENGTH);
         PyEval_SaveThread();
         event_post(&bare->answer);
     }
@@ -126,9 +133,10 @@ trip_with_copy(void *argument)
 }
 
 double
-bare_round_trip(struct floor_worker *worker, long calls, int copy)
+bare_round_trip(struct floor_worker *worker, long calls, enum bare_way way)
 {
     struct bare *bare = worker->rank;
+    int copy = way == BARE_WAY_COPY;
     struct rounds rounds = {
         .count = calls / BLOCK * BLOCK,
         .seen = atomic_load(&bare->request.value),
@@ -136,6 +144,7 @@ bare_round_trip(struct floor_worker *worker, long calls, int copy)
     };
     double result;
 
+    bare->by_name = way == BARE_WAY_BY_NAME;
     floor_worker_start(worker, serve_rounds, &rounds);
     result = handoff_median(copy ? trip_with_copy : trip, bare, calls);
     floor_worker_wait(worker);
@@ -160,7 +169,7 @@ drain(struct floor_worker *worker, void *argument)
         }
         PyEval_RestoreThread(bare->rank.thread);
         for (; tail != head; tail++, left--) {
-            call(&bare->rank, bare->ring[tail % RING].data, bare->ring[tail % RING].length);
+            call(bare, bare->ring[tail % RING].data, bare->ring[tail % RING].length);
         }
         atomic_store_explicit(&bare->tail, tail, memory_order_release);
         PyEval_SaveThread();
@@ -182,14 +191,16 @@ push(struct bare *bare, int copy)
 }
 
 double
-bare_drain(struct floor_worker *worker, long count, int copy)
+bare_drain(struct floor_worker *worker, long count, enum bare_way way)
 {
+    struct bare *bare = worker->rank;
     uint64_t begin;
 
+    bare->by_name = way == BARE_WAY_BY_NAME;
     floor_worker_start(worker, drain, &count);
     begin = floor_clock(CLOCK_MONOTONIC);
     for (long i = 0; i < count; i++) {
-        push(worker->rank, copy);
+        push(bare, way == BARE_WAY_COPY);
     }
     floor_worker_wait(worker);
     return (double)(floor_clock(CLOCK_MONOTONIC) - begin) / (double)count;
@@ -208,6 +219,12 @@ open_bare(const struct floor_side *side, int number)
     }
     memset(bare, 0, sizeof *bare);
     floor_rank_open(&bare->rank, side->context);
+    PyEval_RestoreThread(bare->rank.thread);
+    bare->route = PyUnicode_InternFromString("route");
+    PyEval_SaveThread();
+    if (!bare->route) {
+        floor_die("out of memory");
+    }
     return bare;
 }
 

@@ -11,8 +11,10 @@ from perf.floor.run import Results
 # calls per second, at least its bar; others are of times, at most. None: shown, not promised.
 COMPARED: tuple[tuple[str, str, str, float | None], ...] = (
     ("round_trip", "bare", "isoexec", 1.3),
+    ("round_trip", "bare_by_name", "isoexec", None),
     ("round_trip", "bare_copy", "isoexec", None),
     ("drained", "bare", "isoexec", 1.6),
+    ("drained", "bare_by_name", "isoexec", 1.6),
     ("drained", "bare_copy", "isoexec", None),
     ("throughput", "inline", "queue", 0.95),
     ("throughput", "inline", "blocking", None),

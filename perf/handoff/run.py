@@ -19,7 +19,7 @@ class HandoffPlan(Plan):
     messages: int  # per sample of the case drained
     seconds: float  # per sample of the case throughput
     idle_seconds: float
-    tries: int  # of a sample, while a core is slow
+    tries: int  # of a repeat, while its sides have different cores
     awaits: int  # per sample of the case async, which is no argument of the program
 
 
