@@ -91,7 +91,14 @@ take(iso__ring *ring, iso__entry *entries, size_t most)
     return n;
 }
 
-/* While this rank is busy, and more waits that any rank may run, another one is woken. */
+/* While this rank is busy, another one is woken if more waits that it may run. */
+static void
+wake_another(iso__queue *queue, size_t waiting)
+{
+    if (waiting > 0 || iso__spare_left(queue))
+        iso__queue_wake_idle(queue);
+}
+
 static __attribute__((noinline)) const iso__entry *
 take_any(iso__lane *lane)
 {
@@ -106,10 +113,8 @@ take_any(iso__lane *lane)
     for (size_t i = 0; i < n; i++)
         fetch(lane, &entries[i]);
     iso__entry_set(&lane->any, task_of(&entries[0]), entries[0].bits);
-    if (n > 1)
-        iso__spare_keep(lane, entries + 1, n - 1);
-    if (waiting > 1)
-        iso__queue_wake_idle(queue);
+    iso__spare_keep(lane, entries + 1, n - 1);
+    wake_another(queue, waiting - 1);
     return &lane->any;
 }
 
@@ -120,8 +125,7 @@ take_spare(iso__lane *lane, bool (*of)(iso__lane *, iso__entry *))
     if (!of(lane, &lane->any))
         return NULL;
     lane->took_any = true;
-    if (!iso__ring_empty(&queue_of(lane)->any))
-        iso__queue_wake_idle(queue_of(lane));
+    wake_another(queue_of(lane), iso__ring_count(&queue_of(lane)->any));
     return &lane->any;
 }
 
@@ -138,8 +142,7 @@ take_some(iso__lane *lane)
     atomic_store_explicit(&lane->ahead_next, 1, memory_order_relaxed);
     atomic_store_explicit(&lane->ahead_count, n, memory_order_release);
     iso__barrier_here(); /* with iso__queue_close */
-    if (!iso__ring_empty(&queue_of(lane)->any))
-        iso__queue_wake_idle(queue_of(lane));
+    wake_another(queue_of(lane), iso__ring_count(&queue_of(lane)->any));
     if (atomic_load(&queue_of(lane)->closing))
         iso__queue_refuse_ahead(lane);
     return lane->ahead;

@@ -37,8 +37,7 @@ iso__spare_share(iso__lane *lane, size_t waiting)
         share = waiting;
     if (share > ISO__TOGETHER)
         share = ISO__TOGETHER;
-    spare->taken = (int)(share > 0 ? share : 1);
-    return (size_t)spare->taken;
+    return share > 0 ? share : 1;
 }
 
 void
@@ -62,6 +61,9 @@ iso__spare_keep(iso__lane *lane, const iso__entry *entries, size_t count)
 {
     iso__spare *spare = &lane->spare;
     iso__queue *queue = queue_of(lane);
+    spare->taken = (int)count + 1;
+    if (count == 0)
+        return;
     for (size_t i = 0; i < count; i++) {
         spare->bits[i] = entries[i].bits;
         iso_task *task = atomic_load_explicit(&entries[i].value, memory_order_relaxed);
@@ -127,7 +129,6 @@ iso__spare_of_others(iso__lane *lane, iso__entry *out)
         found = found || take_from(spare, out);
         if (found && iso__spare_count(spare) > 0) {
             mark(queue);
-            iso__queue_wake_idle(queue); /* one that looked in between found no mark */
             break;
         }
     }

@@ -41,7 +41,7 @@ iso__spare_any(const iso__spare *spare)
 size_t iso__spare_share(struct iso__lane *lane, size_t waiting);
 /* Notes that the rank rests from here on: that takes no call's time. */
 void iso__spare_rest(struct iso__lane *lane);
-/* Keeps what was taken beyond the first; at most ISO__SPARES. */
+/* Keeps what was taken beyond the first; 0 to ISO__SPARES. */
 void iso__spare_keep(struct iso__lane *lane, const iso__entry *entries, size_t count);
 /* The oldest that nobody else has taken. false: there is none. */
 bool iso__spare_next(struct iso__lane *lane, iso__entry *out);
