@@ -33,6 +33,19 @@ static const char octets[] = "INVITE sip:bob@example.org SIP/2.0\r\n"
 
 static iso_engine *engine;
 
+/* More threads than cores: the process gets one. Before it starts others; needs _GNU_SOURCE and sched.h. */
+#ifdef CPU_SET
+static inline void
+take_one_core(void)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    if (sched_setaffinity(0, sizeof one, &one) != 0)
+        abort();
+}
+#endif
+
 /* ---- time ---- */
 
 static inline int64_t
@@ -104,6 +117,19 @@ drop_log(void *user, int level, int rank, const char *text)
     (void)level;
     (void)rank;
     (void)text;
+}
+
+static atomic_int ranks_left; /* replaced ranks whose call has ended, and their interpreter */
+
+/* A log that counts them. */
+static inline void
+count_leaving(void *user, int level, int rank, const char *text)
+{
+    (void)user;
+    (void)level;
+    (void)rank;
+    if (strstr(text, "has ended after all") != NULL)
+        atomic_fetch_add(&ranks_left, 1);
 }
 
 static const iso_function gate_function = {
@@ -224,6 +250,26 @@ expect(iso_task *task, int code)
     if (CHECK(result != NULL))
         CHECK_INT(result->code, code);
     iso_task_free(task);
+}
+
+#define WINDOW 8
+
+/* Keeps WINDOW calls in flight, for one rank or any, and checks each answer: the call's number, which `format` writes
+ * into the extra. */
+static inline void
+call_in_flight(int rank, const char *method, const char *format, int calls)
+{
+    iso_task *tasks[WINDOW] = {NULL};
+    char text[64];
+    for (int i = 0; i < calls + WINDOW; i++) {
+        iso_task **slot = &tasks[i % WINDOW];
+        if (*slot != NULL)
+            expect(*slot, i - WINDOW);
+        *slot = NULL;
+        snprintf(text, sizeof text, format, i);
+        if (i < calls)
+            CHECK_INT(submit(rank, method, text, NULL, 0, slot), 0);
+    }
 }
 
 static inline pthread_t

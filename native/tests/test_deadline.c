@@ -19,18 +19,6 @@ count_event(void *user, int event, int rank)
     atomic_fetch_add(&events[event], 1);
 }
 
-static atomic_int left; /* replaced ranks whose call has ended, and their interpreter */
-
-static void
-count_leaving(void *user, int level, int rank, const char *text)
-{
-    (void)user;
-    (void)level;
-    (void)rank;
-    if (strstr(text, "has ended after all") != NULL)
-        atomic_fetch_add(&left, 1);
-}
-
 /* Calls a method of the same rank, nested; its answer. */
 static int
 again(const iso_call *call, const iso_value *argv, int argc, void *user, iso_error *err)
@@ -86,7 +74,7 @@ start(int ranks, int channel, int64_t deadline, int64_t grace)
     config.timing = ISO_TIMING_FULL;
     config.log = count_leaving;
     config.event = count_event;
-    atomic_store(&left, 0);
+    atomic_store(&ranks_left, 0);
     config.overrides = more_overrides;
     config.override_count = more_overrides != NULL;
     for (int i = 0; i <= ISO_EVENT_RELOADED; i++)
@@ -300,7 +288,7 @@ test_a_stuck_rank_is_replaced(void)
     CHECK_INT(stats.stuck, 0);
     CHECK_INT(stats.outcomes[ISO_OUTCOME_DEADLINE], 1);
     gate_set(1); /* the old one comes back, and leaves */
-    CHECK(reaches(&left, 1));
+    CHECK(reaches(&ranks_left, 1));
     CHECK_INT(call(1, "one", NULL), 1);
     CHECK_INT(iso_engine_destroy(engine), 0);
 }
@@ -321,7 +309,7 @@ test_a_stuck_rank_that_waits_for_another(void)
     }
     CHECK_INT(call(1, "one", NULL), 1);
     gate_set(1);
-    CHECK(reaches(&left, 3));
+    CHECK(reaches(&ranks_left, 3));
     CHECK_INT(call(2, "one", NULL), 1);
     CHECK_INT(call(1, "calls", "other"), 1);
     queue_end();
@@ -345,7 +333,7 @@ test_too_many_stuck_ranks(void)
     gate_set(1);
     CHECK_INT(call(1, "one", NULL), 1);
     CHECK(reaches(&events[ISO_EVENT_FREED], 1));
-    CHECK(reaches(&left, 16));
+    CHECK(reaches(&ranks_left, 16));
     queue_end();
 }
 
@@ -359,7 +347,7 @@ test_forgotten_calls(void)
     CHECK_INT(call(1, "identity", NULL), 1);
     CHECK_INT(atomic_load(&events[ISO_EVENT_STUCK]), 1);
     CHECK(reaches(&events[ISO_EVENT_REPLACED], 1));
-    CHECK(reaches(&left, 1));
+    CHECK(reaches(&ranks_left, 1));
     queue_end();
 }
 
@@ -387,7 +375,7 @@ test_destroy_with_a_stuck_rank(void)
     CHECK(reaches(&events[ISO_EVENT_REPLACED], 1));
     CHECK_INT(iso_engine_destroy(engine), 1);
     gate_set(1);
-    CHECK(reaches(&left, 1)); /* its thread leaves an engine that stayed for it */
+    CHECK(reaches(&ranks_left, 1)); /* its thread leaves an engine that stayed for it */
 }
 
 int

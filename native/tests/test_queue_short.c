@@ -128,26 +128,12 @@ test_a_slow_call_does_not_keep_a_submitter_asleep(void)
 }
 
 #define CALLERS 4
-#define WINDOW 8
-#define CALLS (4000 / SCALE)
 
-/* Keeps WINDOW calls in flight, for one rank or any, and checks each answer. */
 static void *
 call_and_check(void *which)
 {
-    iso_task *tasks[WINDOW] = {NULL};
-    int rank = *(int *)which;
-    char text[16];
-    for (int i = 0; i < CALLS + WINDOW; i++) {
-        iso_task **slot = &tasks[i % WINDOW];
-        if (*slot != NULL)
-            expect(*slot, i - WINDOW);
-        *slot = NULL;
-        snprintf(text, sizeof text, "%d", i);
-        if (i < CALLS)
-            CHECK_INT(submit(rank, "number", text, NULL, 0, slot), 0);
-    }
-    return NULL;
+    call_in_flight(*(int *)which, "number", "%d", 4000 / SCALE);
+    return which;
 }
 
 static void
@@ -168,11 +154,7 @@ test_each_caller_gets_its_answers(void)
 int
 main(int argc, char **argv)
 {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(sched_getcpu(), &one);
-    if (sched_setaffinity(0, sizeof one, &one) != 0)
-        return 1;
+    take_one_core();
     TEST_MAIN(argc, argv, TEST(test_a_call_taken_ahead_is_freed), TEST(test_calls_taken_ahead_when_the_engine_ends),
               TEST(test_a_running_call_when_the_engine_ends), TEST(test_a_slow_call_does_not_keep_a_submitter_asleep),
               TEST(test_each_caller_gets_its_answers));

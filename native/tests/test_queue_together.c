@@ -42,18 +42,6 @@ pass(const iso_call *call_, const iso_value *argv, int argc, void *user, iso_err
     return call(ISO_ANY_RANK, method, extra);
 }
 
-static atomic_int left; /* replaced ranks whose call has ended */
-
-static void
-count_leaving(void *user, int level, int rank, const char *text)
-{
-    (void)user;
-    (void)level;
-    (void)rank;
-    if (strstr(text, "has ended after all") != NULL)
-        atomic_fetch_add(&left, 1);
-}
-
 static const iso_function functions[] = {
     {.name = "gate", .signature = "", .function = gate, .flags = ISO_FUNCTION_BLOCKING},
     {.name = "door", .signature = "", .function = door, .flags = ISO_FUNCTION_BLOCKING},
@@ -253,31 +241,19 @@ test_their_rank_is_replaced(void)
     for (int i = 0; i < WAITING; i++)
         expect(tasks[i], 1);
     atomic_store(&door_is_open, 1);
-    CHECK(reaches(&left, 1)); /* the old one comes back, and leaves */
+    CHECK(reaches(&ranks_left, 1)); /* the old one comes back, and leaves */
     gate_set(1);
     expect(held, 1);
     queue_end();
 }
 
 #define CALLERS 8
-#define WINDOW 8
-#define CALLS (2000 / SCALE)
 
 /* Each call makes one, which makes one: all for any rank. */
 static void *
 call_three_deep(void *unused)
 {
-    iso_task *tasks[WINDOW] = {NULL};
-    char text[40];
-    for (int i = 0; i < CALLS + WINDOW; i++) {
-        iso_task **slot = &tasks[i % WINDOW];
-        if (*slot != NULL)
-            expect(*slot, i - WINDOW);
-        *slot = NULL;
-        snprintf(text, sizeof text, "pass calls pass number %d", i);
-        if (i < CALLS)
-            CHECK_INT(submit(ISO_ANY_RANK, "calls", text, NULL, 0, slot), 0);
-    }
+    call_in_flight(ISO_ANY_RANK, "calls", "pass calls pass number %d", 2000 / SCALE);
     return unused;
 }
 
@@ -296,11 +272,7 @@ test_calls_that_wait_for_such_calls(void)
 int
 main(int argc, char **argv)
 {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(sched_getcpu(), &one);
-    if (sched_setaffinity(0, sizeof one, &one) != 0)
-        return 1;
+    take_one_core();
     TEST_MAIN(argc, argv, TEST(test_a_rank_with_nothing_to_do_takes_them),
               TEST(test_a_rank_that_is_busy_takes_them_too), TEST(test_freed_meanwhile), TEST(test_the_engine_ends),
               TEST(test_their_rank_is_replaced), TEST(test_calls_that_wait_for_such_calls));
