@@ -11,14 +11,6 @@ queue_of(const iso__lane *lane)
     return lane->rank->engine->queue;
 }
 
-/* What the last ones took, each. Calls for this rank only that ran in between count too: then fewer are taken. */
-static void
-measure(iso__spare *spare, uint64_t now)
-{
-    if (spare->since != 0)
-        spare->call_ns = iso__clock_ns(now - spare->since) / (uint64_t)spare->taken + 1;
-}
-
 size_t
 iso__spare_share(iso__lane *lane, size_t waiting)
 {
@@ -29,8 +21,9 @@ iso__spare_share(iso__lane *lane, size_t waiting)
         return 1;
     }
     uint64_t now = iso__clock_ticks();
-    measure(spare, now);
+    iso__spare_measure(spare, now);
     spare->since = now;
+    spare->taken = 0; /* until it is known that there were some: another rank may be faster */
     if (spare->call_ns != 0 && spare->call_ns * 2 <= TOGETHER_NS)
         share = TOGETHER_NS / spare->call_ns;
     if (share > waiting)
@@ -44,7 +37,7 @@ void
 iso__spare_rest(iso__lane *lane)
 {
     if (lane->spare.since != 0)
-        measure(&lane->spare, iso__clock_ticks());
+        iso__spare_measure(&lane->spare, iso__clock_ticks());
     lane->spare.since = 0;
 }
 

@@ -8,6 +8,7 @@
 #ifndef ISO_SPARE_H
 #define ISO_SPARE_H
 
+#include "engine/clock.h"
 #include "engine/line.h"
 #include "engine/ring.h"
 #include "isoexec.h"
@@ -24,7 +25,7 @@ typedef struct iso__spare {
     int next;
     int count;
     uint32_t bits[ISO__SPARES]; /* iso__task_bits */
-    int taken;                  /* calls that it took last */
+    int taken;                  /* calls that it took last; 0: there were none */
     uint64_t since;             /* ticks; when that was, 0 if it has rested since */
     uint64_t call_ns;           /* what a call took lately, 0 if that is not known */
 } iso__spare;
@@ -36,6 +37,14 @@ iso__spare_any(const iso__spare *spare)
 }
 
 /* ---- on the rank's thread ---- */
+
+/* Notes what the last ones took, each. Calls for this rank only that ran in between count too: then fewer are taken. */
+static inline void
+iso__spare_measure(iso__spare *spare, uint64_t now)
+{
+    if (spare->since != 0 && spare->taken > 0)
+        spare->call_ns = iso__clock_ns(now - spare->since) / (uint64_t)spare->taken + 1;
+}
 
 /* How many calls to take, 1 or more, of so many that wait. */
 size_t iso__spare_share(struct iso__lane *lane, size_t waiting);

@@ -45,6 +45,7 @@ iso__rank_let_go(iso_rank *rank)
     else
         iso__rank_detach(rank);
 }
+
 /* Whether its interpreter has no other thread state: nobody waits for its GIL. Under that GIL, which who ends a state holds
  * too; one that is made meanwhile may be missed. */
 static inline bool

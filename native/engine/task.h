@@ -91,8 +91,8 @@ iso__task_bits(const iso_task *task)
  * by the submitter. NULL: out of memory. */
 iso_task *iso__task_new(struct iso__caller *caller, iso_engine *engine, const char *method, const iso_msg *msg,
                         iso_str extra, void *user, unsigned flags, int target);
-/* Of a rank that popped it (`for_any`: as one for any rank): whether it is to be run. false: it is none of the rank's business any more. One for one
- * rank only need not be asked while pool.h's let_go is 0 and the engine is not closing. */
+/* Of a rank that popped it (`for_any`: as one for any rank): whether it is to be run. false: it is none of the rank's
+ * business any more. One for one rank only need not be asked while pool.h's let_go is 0 and the engine is not closing. */
 bool iso__task_claim(iso_task *task, bool for_any);
 /* Of a rank that waits for it, and finds that no rank can take it. The ring still has it. */
 bool iso__task_take_back(iso_task *task);
