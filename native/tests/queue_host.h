@@ -252,6 +252,17 @@ expect(iso_task *task, int code)
     iso_task_free(task);
 }
 
+/* Arguments of a host function, with a space between them. */
+static inline void
+join_words(const iso_value *words, int count, char *to, size_t size)
+{
+    to[0] = '\0';
+    for (int i = 0; i < count; i++) {
+        size_t n = strlen(to);
+        snprintf(to + n, size - n, "%s%.*s", n ? " " : "", (int)words[i].str.n, words[i].str.p);
+    }
+}
+
 #define WINDOW 8
 
 /* Keeps WINDOW calls in flight, for one rank or any, and checks each answer: the call's number, which `format` writes

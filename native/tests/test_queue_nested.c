@@ -4,16 +4,6 @@
 
 #define RANKS 3
 
-static void
-join_words(const iso_value *words, int count, char *to, size_t size)
-{
-    to[0] = '\0';
-    for (int i = 0; i < count; i++) {
-        size_t n = strlen(to);
-        snprintf(to + n, size - n, "%s%.*s", n ? " " : "", (int)words[i].str.n, words[i].str.p);
-    }
-}
-
 /* The function `pass RANK METHOD [EXTRA]`: makes that call and answers what it answered, or a code below
  * -1000 if it was not made. */
 static int

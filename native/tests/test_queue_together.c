@@ -28,17 +28,14 @@ door(const iso_call *call, const iso_value *argv, int argc, void *user, iso_erro
 
 /* `pass METHOD [EXTRA]`: a call of any rank, from inside a call; its answer, or a code below -1000. */
 static int
-pass(const iso_call *call_, const iso_value *argv, int argc, void *user, iso_error *err)
+pass(const iso_call *from, const iso_value *argv, int argc, void *user, iso_error *err)
 {
-    char method[16], extra[64] = "";
-    (void)call_;
+    char method[16], extra[64];
+    (void)from;
     (void)user;
     (void)err;
     snprintf(method, sizeof method, "%.*s", (int)argv[0].str.n, argv[0].str.p);
-    for (int i = 1; i < argc; i++) {
-        size_t n = strlen(extra);
-        snprintf(extra + n, sizeof extra - n, "%s%.*s", n ? " " : "", (int)argv[i].str.n, argv[i].str.p);
-    }
+    join_words(argv + 1, argc - 1, extra, sizeof extra);
     return call(ISO_ANY_RANK, method, extra);
 }
 
