@@ -312,7 +312,9 @@ class Engine:
         :param snippet: Python code of one or more lines; its variable ``result`` is the answer.
         :param timeout: how long to wait for the rank, 0 to 3600 seconds.
         :returns: what the rank says, made of JSON's types.
-        :raises CallTimeoutError: the rank was busy all the time, or nobody serviced it.
+        :raises CallTimeoutError: the rank was busy all the time, or nobody serviced it; what it has
+            not begun is not done later either.
+        :raises OverloadError: 64 looks wait there already.
         :raises FunctionError: the snippet raised, or its result is not of JSON's types.
         :raises RankError: the rank is not open, or code may not be run in it.
         :raises ArgumentError: there is no such rank, or nothing of this name to look at.

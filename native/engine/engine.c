@@ -55,8 +55,7 @@ iso__rank_free(iso_rank *rank)
         iso__text_fini(&rank->frames[depth].error);
     }
     free(rank->frames);
-    if (rank->mail_fd >= 0)
-        close(rank->mail_fd);
+    iso__mail_free(rank);
     iso__text_fini(&rank->output[0]);
     iso__text_fini(&rank->output[1]);
     iso__elsewhere_free(rank);

@@ -130,6 +130,8 @@ struct iso_rank {
     int number;
     iso_config settings; /* the engine's with this rank's overrides; strings are the engine's */
     iso__pile mail; /* what others want done between two calls */
+    _Atomic int letters;               /* of these, and those that it is at */
+    struct iso__letter *reload_letter; /* the last one, with a share of it; of the thread that reloads */
     script_host host;
     PyObject *script_module; /* OpenSIPS */
     PyObject *rules;         /* namespace of rank_rules.py */
@@ -312,6 +314,7 @@ void iso__stats_sample(iso_rank *rank, uint64_t elapsed_ns);
 void iso__mail_service(iso_rank *rank); /* on its thread, between calls, attached or not */
 void iso__mail_refuse(iso_rank *rank);  /* the rank has ended: nobody will answer any more */
 void iso__mail_wake(iso_rank *rank);    /* from any thread */
+void iso__mail_free(iso_rank *rank);
 int iso__mail_open(iso_rank *rank, iso_error *err);
 
 /* reload.c */

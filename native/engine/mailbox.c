@@ -14,6 +14,7 @@
 #include "engine/queue.h"
 #include "engine/states.h"
 
+#define LETTERS 64         /* looks at a rank that does not come to them are refused beyond */
 #define SLICE_NS 100000000u /* how long a sender sleeps before it asks whether the engine closes */
 
 int
@@ -48,9 +49,20 @@ iso__letter_drop(iso__letter *letter)
     free(letter);
 }
 
-static void
-letter_answer(iso__letter *letter)
+void
+iso__mail_free(iso_rank *rank)
 {
+    if (rank->mail_fd >= 0)
+        close(rank->mail_fd);
+    if (rank->reload_letter != NULL)
+        iso__letter_drop(rank->reload_letter);
+}
+
+static void
+letter_answer(iso_rank *rank, iso__letter *letter)
+{
+    atomic_fetch_sub(&rank->letters, 1);
+    atomic_store(&letter->round, 0);
     atomic_store(&letter->done, 1);
     iso__futex_wake(&letter->done, 1);
     iso__letter_drop(letter);
@@ -72,6 +84,8 @@ take_letter(iso__link **taken)
 static void
 look(iso_rank *rank, iso__letter *letter)
 {
+    if (atomic_load(&letter->shares) == 1)
+        return; /* who asked has given up */
     if (rank->elsewhere != NULL) {
         iso__elsewhere_letter(rank, ISO__LETTER_LOOK, letter);
         return;
@@ -106,7 +120,7 @@ iso__mail_service(iso_rank *rank)
     for (iso__letter *letter; (letter = take_letter(&taken)) != NULL;) {
         atomic_store(&letter->begun, true);
         letter->work(rank, letter);
-        letter_answer(letter);
+        letter_answer(rank, letter);
     }
     if (rank->output_pending)
         iso__log_output_flush(rank);
@@ -133,7 +147,7 @@ iso__mail_refuse(iso_rank *rank)
     iso__link *taken = iso__pile_take(&rank->mail);
     for (iso__letter *letter; (letter = take_letter(&taken)) != NULL;) {
         letter->code = iso__fail(&letter->err, ISO_ESTATE, "rank %d has ended", rank->number);
-        letter_answer(letter);
+        letter_answer(rank, letter);
     }
 }
 
@@ -171,6 +185,7 @@ iso__letter_new(void (*work)(iso_rank *rank, iso__letter *letter))
 void
 iso__letter_send(iso_rank *rank, iso__letter *letter)
 {
+    atomic_fetch_add(&rank->letters, 1);
     iso__pile_push(&rank->mail, &letter->link);
     atomic_fetch_or(&rank->attention, ISO__ATTEND_MAIL);
     iso__mail_wake(rank);
@@ -244,6 +259,8 @@ iso_engine_look(iso_engine *engine, int number, const char *what, iso_str argume
     iso_rank *rank = iso__rank_of(engine, number);
     if (atomic_load(&rank->state) != ISO__RANK_SERVING)
         return iso__fail(err, ISO_ESTATE, "rank %d does not serve", number);
+    if (atomic_load(&rank->letters) >= LETTERS)
+        return iso__fail(err, ISO_EOVERLOAD, "rank %d has not come to the last %d questions yet", number, LETTERS);
     iso__letter *letter = iso__letter_new(look);
     if (letter == NULL)
         return iso__fail(err, ISO_ENOMEM, "no memory for the question");

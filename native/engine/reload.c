@@ -98,18 +98,19 @@ void
 iso__reload_by_letter(iso_rank *rank, iso__letter *letter)
 {
     _Atomic uint64_t *failed = &rank->engine->reload_failed;
-    if (atomic_load(failed) >= letter->round) {
+    uint64_t round = atomic_exchange(&letter->round, 0);
+    if (atomic_load(failed) >= round) {
         letter->code = iso__fail(&letter->err, ISO_ESTATE, "rank %d: the reload failed in another rank", rank->number);
         return;
     }
     if (rank->elsewhere != NULL)
         iso__elsewhere_letter(rank, ISO__LETTER_RELOAD, letter);
     else
-        letter->code = reload_here(rank, letter->limit_ms, &letter->err);
+        letter->code = reload_here(rank, atomic_load(&letter->limit_ms), &letter->err);
     if (letter->code == 0 && !rank->whole) /* else the engine's side does */
         tell(rank);
     uint64_t last = atomic_load(failed);
-    while (letter->code != 0 && last < letter->round && !atomic_compare_exchange_weak(failed, &last, letter->round))
+    while (letter->code != 0 && last < round && !atomic_compare_exchange_weak(failed, &last, round))
         ;
 }
 
@@ -142,6 +143,33 @@ wait_for(iso_rank *rank, iso__letter *letter, uint64_t end_ns)
                                                                 : code;
 }
 
+/* The letter of an earlier reload that the rank has not come to asks for this one from here on, so that a busy rank
+ * reloads once however often it is asked; else a new one is sent. NULL: no memory. */
+static iso__letter *
+letter_for(iso_rank *rank, uint32_t limit_ms)
+{
+    iso__letter *letter = rank->reload_letter;
+    uint64_t round = rank->engine->reload_round, earlier = letter != NULL ? atomic_load(&letter->round) : 0;
+    if (earlier != 0) {
+        atomic_store(&letter->limit_ms, limit_ms);
+        atomic_fetch_add(&letter->shares, 1);
+        if (atomic_compare_exchange_strong(&letter->round, &earlier, round))
+            return letter;
+        iso__letter_drop(letter); /* the rank has come to it meanwhile, and may have read older code */
+    }
+    letter = iso__letter_new(iso__reload_by_letter);
+    if (letter == NULL)
+        return NULL;
+    atomic_store(&letter->round, round);
+    atomic_store(&letter->limit_ms, limit_ms);
+    atomic_fetch_add(&letter->shares, 1);
+    if (rank->reload_letter != NULL)
+        iso__letter_drop(rank->reload_letter);
+    rank->reload_letter = letter;
+    iso__letter_send(rank, letter);
+    return letter;
+}
+
 /* Posts the letter and waits for the answer, as long as the rank's turn and its work take; *letter_out stays NULL if
  * the rank needs none: it is not open, or its thread is gone. */
 static int
@@ -150,13 +178,10 @@ ask(iso_engine *engine, iso_rank *rank, int timeout_ms, uint64_t end_ns, iso__le
     int code = wait_until_open(engine, rank, end_ns);
     if (code != 0 || atomic_load(&rank->state) != ISO__RANK_SERVING || atomic_load(&rank->thread_gone))
         return code;
-    iso__letter *letter = iso__letter_new(iso__reload_by_letter);
+    iso__letter *letter = letter_for(rank, (uint32_t)timeout_ms);
     if (letter == NULL)
         return iso__fail(err, ISO_ENOMEM, "no memory to reload rank %d", rank->number);
-    letter->round = engine->reload_round;
-    letter->limit_ms = (uint32_t)timeout_ms;
     *letter_out = letter;
-    iso__letter_send(rank, letter);
     uint64_t turn_ns = iso__clock_monotonic_ns() + TURN_NS;
     code = iso__letter_wait(rank, letter, turn_ns < end_ns ? turn_ns : end_ns);
     return code == ISO_ETIMEDOUT && atomic_load(&letter->begun) ? wait_for(rank, letter, end_ns) : code;

@@ -335,8 +335,9 @@ ISO_API int iso_rank_service(iso_rank *rank);
 
 /* Looks into rank `number`: `what` is "versions", "modules", "memory", "threads", or "run" with a snippet of
  * Python in `argument` (setting allow_look), whose variable `result` is the answer. Waits for the rank at
- * most timeout_ms. Writes JSON, NUL-terminated, into `to`; returns its length, cut if above size - 1, or
- * ISO_ETIMEDOUT, ISO_ESTATE, ISO_EINVAL, ISO_EFUNCTION (the snippet raised: err). From any thread. */
+ * most timeout_ms; what it has not begun by then is not done. Writes JSON, NUL-terminated, into `to`; returns its
+ * length, cut if above size - 1, or ISO_ETIMEDOUT, ISO_EOVERLOAD (64 looks wait there), ISO_ESTATE, ISO_EINVAL,
+ * ISO_EFUNCTION (the snippet raised: err). From any thread. */
 ISO_API int64_t iso_engine_look(iso_engine *engine, int number, const char *what, iso_str argument, int timeout_ms,
                                 char *to, size_t size, iso_error *err);
 
@@ -346,9 +347,9 @@ ISO_API int64_t iso_engine_look(iso_engine *engine, int number, const char *what
  * and child_exit and the exit functions of the old code run. One rank after another. If a rank can not, the
  * old code goes on there and in the ranks after it: ISO_ESCRIPT or ISO_EINIT with the traceback. So it does if the
  * new code takes longer than timeout_ms (0: no limit): DeadlineExceeded is raised in it. ISO_ETIMEDOUT if a rank did
- * not come to it within timeout_ms; it does so before its next call all the same. ISO_ESTATE if
- * the engine is closing, another reload runs, or this thread is in a call or a burst of a rank. From any thread;
- * blocks. Returns 0 if no rank is open. */
+ * not come to it within timeout_ms; it does so before its next call all the same, once however often it was asked.
+ * ISO_ESTATE if the engine is closing, another reload runs, or this thread is in a call or a burst of a rank. From
+ * any thread; blocks. Returns 0 if no rank is open. */
 ISO_API int iso_engine_reload(iso_engine *engine, int timeout_ms, iso_error *err);
 
 /* ---- statistics --------------------------------------------------------------------------- */

@@ -97,6 +97,33 @@ test_a_look_at_a_busy_rank(void)
     queue_end();
 }
 
+/* Whose sender has given up is not done, and no more than 64 wait. */
+static void
+test_looks_that_nobody_waits_for(void)
+{
+    static char answer[ANSWER];
+    iso_task *held = NULL;
+    iso_error err;
+    int late = 0, refused = 0;
+    look_start(1, ISO_CHANNEL_QUEUE);
+    CHECK_INT(look(1, "run", "import builtins; builtins.ran = 0; result = 0", 10000, answer, &err), 1);
+    hold(1, &held);
+    for (int i = 0; i < 100; i++) {
+        int64_t code = look(1, "run", "import builtins; builtins.ran += 1; result = 0", 0, answer, &err);
+        late += code == ISO_ETIMEDOUT;
+        refused += code == ISO_EOVERLOAD;
+    }
+    CHECK_INT(late, 64);
+    CHECK_INT(refused, 36);
+    CHECK(strstr(err.message, "rank 1") != NULL);
+    gate_set(1);
+    expect(held, 1);
+    CHECK_INT(call(1, "one", NULL), 1); /* after what waited */
+    CHECK_INT(look(1, "run", "import builtins; result = builtins.ran", 10000, answer, &err), 1);
+    CHECK_TEXT(answer, strlen(answer), "0");
+    queue_end();
+}
+
 static atomic_int wrong, looked, stopping;
 
 static void *
@@ -307,7 +334,8 @@ int
 main(int argc, char **argv)
 {
     TEST_MAIN(argc, argv, TEST(test_every_look_answers), TEST(test_a_snippet_runs), TEST(test_looks_that_are_refused),
-              TEST(test_a_look_at_a_busy_rank), TEST(test_looks_while_calls_run),
-              TEST(test_an_inline_rank_is_served_by_its_host), TEST(test_the_host_is_told_to_close),
-              TEST(test_statistics_while_ranks_work), TEST(test_what_waits_is_counted));
+              TEST(test_a_look_at_a_busy_rank), TEST(test_looks_that_nobody_waits_for),
+              TEST(test_looks_while_calls_run), TEST(test_an_inline_rank_is_served_by_its_host),
+              TEST(test_the_host_is_told_to_close), TEST(test_statistics_while_ranks_work),
+              TEST(test_what_waits_is_counted));
 }
