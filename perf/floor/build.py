@@ -18,6 +18,7 @@ PROGRAM = [
     "calls.c",
     "forks.c",
     "index_case.c",
+    "pace.c",
     "scale.c",
     "worker.c",
     "side_floor.c",

@@ -31,7 +31,7 @@ struct floor_plan {
     long calls; /* per sample */
     int scale_repeats;
     double seconds;  /* per sample of the scaling case */
-    double patience; /* seconds of that case after which disturbed samples stand */
+    double patience; /* seconds of that case, and of the calls, after which disturbed samples stand */
     int most_ranks; /* of the scaling case, at most FLOOR_MOST_RANKS */
 };
 #define FLOOR_MOST_RANKS 128

@@ -33,7 +33,9 @@ class FloorPlan(Plan):
     calls: int
     scale_repeats: int
     scale_seconds: float
-    scale_patience: float  # seconds after which disturbed samples are no longer taken again
+    scale_patience: (
+        float  # seconds after which disturbed samples are no longer taken again, of calls too
+    )
     most_ranks: int
 
 

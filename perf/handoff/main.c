@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "../floor/message.h"
+#include "../floor/pace.h"
 #include "bare.h"
 #include "handoff.h"
-#include "pace.h"
 
 static const char octets[FLOOR_BUFFER] = FLOOR_MESSAGE;
 static iso_engine *engine; /* one queue rank */
@@ -107,16 +107,16 @@ take_drained(const struct sampling *of, enum side side)
 static double
 take_sides(take_fn take, const struct sampling *of, double *ns)
 {
-    struct pace pace = {0, 0};
+    struct floor_pace pace = {0, 0};
 
-    pace_note(&pace, of->bare);
+    floor_pace_note(&pace, of->bare);
     for (int turn = 0; turn < SIDES; turn++) {
         enum side side = (enum side)((of->repeat + turn) % SIDES);
 
         ns[side] = take(of, side);
-        pace_note(&pace, of->bare);
+        floor_pace_note(&pace, of->bare);
     }
-    return pace_spread(&pace);
+    return floor_pace_spread(&pace);
 }
 
 /* The sides are taken again, all of them, if one had other cores than another. */
@@ -125,7 +125,7 @@ sample_sides(const char *name, take_fn take, const struct sampling *of)
 {
     double kept[SIDES], kept_spread = 0;
 
-    for (int i = 0; i < of->tries && (i == 0 || kept_spread > PACE_STEADY); i++) {
+    for (int i = 0; i < of->tries && (i == 0 || kept_spread > FLOOR_PACE_STEADY); i++) {
         double ns[SIDES], spread = take_sides(take, of, ns);
 
         if (i == 0 || spread < kept_spread) {

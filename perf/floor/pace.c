@@ -3,13 +3,13 @@
 
 #include <stdint.h>
 
-#include "../floor/measure.h"
+#include "measure.h"
 
 #define STEPS 20000
 
-/* ns of a step that keeps all of a core busy: one that waits for itself would not miss the other half. */
-static double
-step(void)
+/* A loop that waits for itself would not miss the other half of its core. */
+double
+floor_pace_here(void)
 {
     uint64_t begin = floor_clock(CLOCK_MONOTONIC), a = 1, b = 2, c = 3, d = 4;
 
@@ -24,14 +24,24 @@ step(void)
 }
 
 static void
-step_there(struct floor_worker *worker, void *argument)
+look(struct floor_worker *worker, void *argument)
 {
     (void)worker;
-    *(double *)argument = step();
+    *(double *)argument = floor_pace_here();
+}
+
+double
+floor_pace_of(struct floor_worker *worker)
+{
+    double there;
+
+    floor_worker_start(worker, look, &there);
+    floor_worker_wait(worker);
+    return there;
 }
 
 static void
-add(struct pace *pace, double ns)
+add(struct floor_pace *pace, double ns)
 {
     if (pace->most == 0 || ns < pace->least) {
         pace->least = ns;
@@ -42,19 +52,19 @@ add(struct pace *pace, double ns)
 }
 
 void
-pace_note(struct pace *pace, struct floor_worker *other)
+floor_pace_note(struct floor_pace *pace, struct floor_worker *other)
 {
     double there, here;
 
-    floor_worker_start(other, step_there, &there);
-    here = step();
+    floor_worker_start(other, look, &there);
+    here = floor_pace_here();
     floor_worker_wait(other);
     add(pace, here);
     add(pace, there);
 }
 
 double
-pace_spread(const struct pace *pace)
+floor_pace_spread(const struct floor_pace *pace)
 {
     return pace->most / pace->least;
 }
