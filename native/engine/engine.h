@@ -314,7 +314,7 @@ void iso__stats_sample(iso_rank *rank, uint64_t elapsed_ns);
 void iso__mail_service(iso_rank *rank); /* on its thread, between calls, attached or not */
 void iso__mail_refuse(iso_rank *rank);  /* the rank has ended: nobody will answer any more */
 void iso__mail_wake(iso_rank *rank);    /* from any thread */
-void iso__mail_free(iso_rank *rank);
+void iso__mail_free(iso_rank *rank);    /* when nobody reloads any more */
 int iso__mail_open(iso_rank *rank, iso_error *err);
 
 /* reload.c */

@@ -14,7 +14,7 @@ typedef struct iso__letter {
     int code;              /* of the answer: 0 or ISO_E... */
     iso_error err;
     iso__text what, argument, answer; /* of a look */
-    _Atomic uint64_t round;    /* of a reload: which one it asks for; 0 once the rank is at it */
+    _Atomic uint64_t round;    /* of a reload: which one it asks for; 0 once the rank is at it, or answers */
     _Atomic uint32_t limit_ms; /* of a reload: how long the new code may load, 0: no limit */
 } iso__letter;
 

@@ -38,16 +38,16 @@ FROM_C = floor.FloorPlan(
     calls=1000,
     scale_repeats=31,
     scale_seconds=0.08,
-    scale_patience=15.0,
+    patience=15.0,
     most_ranks=RANKS[-1],
 )
 FROM_C_QUICK = floor.FloorPlan(
-    repeats=1, calls=1000, scale_repeats=1, scale_seconds=0.1, scale_patience=0.0, most_ranks=8
+    repeats=1, calls=1000, scale_repeats=1, scale_seconds=0.1, patience=0.0, most_ranks=8
 )
 # Where its memory happens to lie makes a rank of either side up to a third slower for as long as
 # its process lives, so one and two ranks are measured in several.
 PROCESSES = 5
-FEW_FROM_C = replace(FROM_C, scale_repeats=13, scale_patience=6.0, most_ranks=2)
+FEW_FROM_C = replace(FROM_C, scale_repeats=13, patience=6.0, most_ranks=2)
 TWO = "isoexec_with_2_ranks"
 
 
@@ -68,14 +68,19 @@ def _times(wanted: floor.FloorPlan) -> Times:
     return floor.measure_in_c(build.require_wheel(), wanted, script).samples["scaling"]
 
 
+def _times_of_few(plan: Plan) -> Times:
+    joined: Times = {}
+    for number in range(PROCESSES):
+        plan.progress(f"two ranks of a host in C, process {number + 1} of {PROCESSES}")
+        for side, taken in _times(FEW_FROM_C).items():
+            joined.setdefault(side, []).extend(taken)
+    return joined
+
+
 def run_from_c(plan: Plan) -> Samples:
     plan.progress("ranks of a host in C")
     times = _times(FROM_C_QUICK if plan.quick else FROM_C)
-    few: Times = times if plan.quick else {}
-    for number in range(0 if plan.quick else PROCESSES):
-        plan.progress(f"two ranks of a host in C, process {number + 1} of {PROCESSES}")
-        for side, taken in _times(FEW_FROM_C).items():
-            few.setdefault(side, []).extend(taken)
+    few = times if plan.quick else _times_of_few(plan)
     return {
         f"spin_10_us x {ranks}": dict(_rates(few if ranks <= 2 else times, ranks))
         for ranks in RANKS

@@ -7,9 +7,9 @@
 
 #define STEPS 20000
 
-/* A loop that waits for itself would not miss the other half of its core. */
-double
-floor_pace_here(void)
+/* ns of a step that keeps all of a core busy: one that waits for itself would not miss the other half. */
+static double
+step(void)
 {
     uint64_t begin = floor_clock(CLOCK_MONOTONIC), a = 1, b = 2, c = 3, d = 4;
 
@@ -24,10 +24,10 @@ floor_pace_here(void)
 }
 
 static void
-look(struct floor_worker *worker, void *argument)
+step_there(struct floor_worker *worker, void *argument)
 {
     (void)worker;
-    *(double *)argument = floor_pace_here();
+    *(double *)argument = step();
 }
 
 double
@@ -35,7 +35,7 @@ floor_pace_of(struct floor_worker *worker)
 {
     double there;
 
-    floor_worker_start(worker, look, &there);
+    floor_worker_start(worker, step_there, &there);
     floor_worker_wait(worker);
     return there;
 }
@@ -56,8 +56,8 @@ floor_pace_note(struct floor_pace *pace, struct floor_worker *other)
 {
     double there, here;
 
-    floor_worker_start(other, look, &there);
-    here = floor_pace_here();
+    floor_worker_start(other, step_there, &there);
+    here = step();
     floor_worker_wait(other);
     add(pace, here);
     add(pace, there);

@@ -8,9 +8,8 @@
 
 #define FLOOR_PACE_STEADY 1.2 /* what differs by less is the same pace */
 
-/* What a loop takes that keeps a core busy, in ns a step; it runs for 8 to 15 us. */
-double floor_pace_here(void);
-double floor_pace_of(struct floor_worker *worker); /* on its thread */
+/* What a loop takes that keeps the core of the worker's thread busy, in ns a step; it runs for 8 to 15 us. */
+double floor_pace_of(struct floor_worker *worker);
 
 /* The least and the most that was seen, on two cores at once. */
 struct floor_pace {

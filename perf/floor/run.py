@@ -33,9 +33,7 @@ class FloorPlan(Plan):
     calls: int
     scale_repeats: int
     scale_seconds: float
-    scale_patience: (
-        float  # seconds after which disturbed samples are no longer taken again, of calls too
-    )
+    patience: float  # seconds, of calls and of scaling, after which disturbed samples stand
     most_ranks: int
 
 
@@ -44,7 +42,7 @@ FULL = FloorPlan(
     calls=200_000,
     scale_repeats=9,
     scale_seconds=0.2,
-    scale_patience=60.0,
+    patience=60.0,
     most_ranks=32,
 )
 QUICK = FloorPlan(
@@ -52,7 +50,7 @@ QUICK = FloorPlan(
     calls=50_000,
     scale_repeats=3,
     scale_seconds=0.1,
-    scale_patience=3.0,
+    patience=3.0,
     most_ranks=8,
 )
 
