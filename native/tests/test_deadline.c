@@ -4,7 +4,7 @@
 
 extern const unsigned long Py_Version; /* of the Python that runs, as in PY_VERSION_HEX */
 
-#define DEADLINE_NS 20000000
+#define DEADLINE_NS 50000000
 #define GRACE_NS 300000000 /* a stop has as long, on a machine that is busy */
 #define AT_ONCE 4
 
@@ -113,7 +113,7 @@ expect_on(iso_rank *rank, const char *method, const char *extra, int outcome)
     CHECK_INT(result.code < 0, outcome != ISO_OUTCOME_RETURNED);
     CHECK(result.edits == NULL);
     for (int i = 0; i < 50; i++)
-        CHECK_INT(exec_on(rank, "one", NULL).code, 1);
+        CHECK_INT(run_in_time(rank, "one", DEADLINE_NS).code, 1);
 }
 
 /* ---- inline ---- */
@@ -155,7 +155,7 @@ test_nested(void)
 static void *
 open_gate_later(void *unused)
 {
-    pause_ms(60);
+    pause_ms(DEADLINE_NS / 1000000 + 40);
     gate_set(1);
     return unused;
 }
@@ -170,12 +170,22 @@ test_a_blocking_host_function(void)
     end_inline();
 }
 
+static void *
+open_gate_once_stuck(void *unused)
+{
+    CHECK(reaches(&events[ISO_EVENT_STUCK], 1));
+    gate_set(1);
+    return unused;
+}
+
 static void
 test_a_stuck_inline_rank(void)
 {
     iso_rank_stats stats;
     start(1, ISO_CHANNEL_INLINE, DEADLINE_NS, GRACE_NS);
-    expect_on(own, "sleeps", "0.9", ISO_OUTCOME_DEADLINE);
+    pthread_t thread = thread_start(open_gate_once_stuck, NULL);
+    expect_on(own, "calls", "gate", ISO_OUTCOME_DEADLINE);
+    pthread_join(thread, NULL);
     CHECK(reaches(&events[ISO_EVENT_FREED], 1));
     CHECK_INT(atomic_load(&events[ISO_EVENT_STUCK]), 1);
     CHECK_INT(iso_engine_stats(engine, 1, &stats), 0);
@@ -238,14 +248,16 @@ test_the_callers_memory_is_its_own(void)
     start(1, ISO_CHANNEL_QUEUE, DEADLINE_NS, 10 * SECOND_NS);
     for (int i = 0; i < 3; i++) {
         char *mine = malloc(sizeof octets), *extra = malloc(8);
+        int left = atomic_load(&gate_left);
         iso_task *task = NULL;
         iso_msg msg;
         if (mine == NULL || extra == NULL)
             abort();
         memcpy(mine, octets, sizeof octets);
-        memcpy(extra, "0.2", 4);
+        memcpy(extra, "gate", 5);
+        gate_set(0);
         iso_msg_init(&msg, mine, sizeof octets - 1);
-        CHECK_INT(iso_submit(engine, 1, "sleeps_then_reads", &msg, (iso_str){extra, 3}, NULL, 0, &task), 0);
+        CHECK_INT(iso_submit(engine, 1, "waits_then_reads", &msg, (iso_str){extra, 4}, NULL, 0, &task), 0);
         CHECK_INT(iso_task_wait(task, LIMIT_NS), 0);
         const iso_result *result = iso_task_result(task);
         if (CHECK(result != NULL)) {
@@ -258,8 +270,10 @@ test_the_callers_memory_is_its_own(void)
         memset(extra, '9', 8);
         free(mine);
         free(extra);
+        gate_set(1);
+        CHECK(reaches(&gate_left, left + 1));
+        CHECK_INT(call_in_time(1, "was_read", DEADLINE_NS), 1);
     }
-    CHECK_INT(call(1, "one", NULL), 1);
     queue_end();
 }
 
@@ -289,7 +303,7 @@ test_a_stuck_rank_is_replaced(void)
     CHECK_INT(stats.outcomes[ISO_OUTCOME_DEADLINE], 1);
     gate_set(1); /* the old one comes back, and leaves */
     CHECK(reaches(&ranks_left, 1));
-    CHECK_INT(call(1, "one", NULL), 1);
+    CHECK_INT(call_in_time(1, "one", DEADLINE_NS), 1);
     CHECK_INT(iso_engine_destroy(engine), 0);
 }
 
@@ -307,10 +321,10 @@ test_a_stuck_rank_that_waits_for_another(void)
         expect(held[i], -1);
         CHECK(reaches(&events[ISO_EVENT_REPLACED], i + 1));
     }
-    CHECK_INT(call(1, "one", NULL), 1);
+    CHECK_INT(call_in_time(1, "one", DEADLINE_NS), 1);
     gate_set(1);
     CHECK(reaches(&ranks_left, 3));
-    CHECK_INT(call(2, "one", NULL), 1);
+    CHECK_INT(call_in_time(2, "one", DEADLINE_NS), 1);
     CHECK_INT(call(1, "calls", "other"), 1);
     queue_end();
 }
@@ -331,7 +345,7 @@ test_too_many_stuck_ranks(void)
     CHECK_INT(stats.restarts, 16);
     CHECK_INT(stats.stuck, 1);
     gate_set(1);
-    CHECK_INT(call(1, "one", NULL), 1);
+    CHECK_INT(call_in_time(1, "one", DEADLINE_NS), 1);
     CHECK(reaches(&events[ISO_EVENT_FREED], 1));
     CHECK(reaches(&ranks_left, 16));
     queue_end();
@@ -343,10 +357,11 @@ test_forgotten_calls(void)
     start(1, ISO_CHANNEL_QUEUE, DEADLINE_NS, GRACE_NS);
     for (int i = 0; i < 3; i++)
         CHECK_INT(submit(1, "spin", NULL, NULL, ISO_SUBMIT_FORGET, NULL), 0);
-    CHECK_INT(submit(1, "sleeps", "0.9", NULL, ISO_SUBMIT_FORGET, NULL), 0);
+    CHECK_INT(submit(1, "calls", "gate", NULL, ISO_SUBMIT_FORGET, NULL), 0);
     CHECK_INT(call(1, "identity", NULL), 1);
     CHECK_INT(atomic_load(&events[ISO_EVENT_STUCK]), 1);
     CHECK(reaches(&events[ISO_EVENT_REPLACED], 1));
+    gate_set(1);
     CHECK(reaches(&ranks_left, 1));
     queue_end();
 }
@@ -357,11 +372,11 @@ test_a_call_let_go_of(void)
     iso_task *task = NULL;
     start(1, ISO_CHANNEL_QUEUE, DEADLINE_NS, 10 * SECOND_NS);
     for (int i = 0; i < 5; i++) {
-        CHECK_INT(submit(1, "sleeps", "0.04", NULL, 0, &task), 0);
-        pause_ms(5 * i);
+        CHECK_INT(submit(1, "sleeps", "0.08", NULL, 0, &task), 0);
+        pause_ms(12 * i);
         iso_task_free(task);
     }
-    CHECK_INT(call(1, "one", NULL), 1);
+    CHECK_INT(call_in_time(1, "one", DEADLINE_NS), 1);
     queue_end();
 }
 

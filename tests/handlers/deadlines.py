@@ -172,10 +172,18 @@ class Handler:
         time.sleep(float(seconds))
         return 7
 
-    def sleeps_then_reads(self, msg, seconds):
-        """The message is read after the caller has its answer."""
-        time.sleep(float(seconds))
-        return 1 if msg.getHeader("Call-ID") and msg.raw.endswith(b"\r\n\r\n") else -9
+    def waits_then_reads(self, msg, how):
+        """The message is read after the caller has its answer: see was_read."""
+        self.read = 0
+        try:
+            time.sleep(float(how)) if how[0].isdigit() else msg.call_function(how)
+        except DeadlineExceeded:
+            self.read = 1 if msg.getHeader("Call-ID") and msg.raw.endswith(b"\r\n\r\n") else -9
+            raise
+        return 7
+
+    def was_read(self, msg):
+        return self.read
 
     def regex(self, msg):
         """C code that keeps the GIL, for seconds."""
