@@ -281,14 +281,6 @@ int iso__own_modules_install(iso_rank *rank, iso_error *err); /* over sys.module
 int iso__script_load(iso_rank *rank, PyObject **handler_out, iso_error *err);
 void iso__child_exit(iso_rank *rank, PyObject *handler); /* if it has one; what it raises is logged */
 
-/* methods.c: attached */
-int iso__methods_install(iso_rank *rank); /* 0, or -1 with an error set */
-iso__method *iso__method_find(iso_rank *rank, const char *name);
-PyObject *iso__method_call(iso_rank *rank, iso__method *method, const char *name, PyObject **args, size_t nargs,
-                           bool *missing);
-void iso__methods_reset(iso_rank *rank); /* forgets all of the handler, which is about to be another */
-void iso__methods_clear(iso_rank *rank); /* the same for good */
-
 /* failure.c: attached, with an error set */
 /* Takes the error, logs it, keeps its text in the frame. Returns the outcome. The method is over. */
 int iso__failure_take(iso_rank *rank, iso__frame *frame, int outcome);

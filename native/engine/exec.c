@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/clock.h"
+#include "engine/methods.h"
 #include "engine/states.h"
 
 static int
@@ -76,7 +77,7 @@ result_code(iso_rank *rank, iso__frame *frame, PyObject *result, int *outcome)
 
 /* Calls the method with the object that stands for the message. */
 static inline __attribute__((always_inline)) int
-call_method(iso_rank *rank, iso__frame *frame, PyObject *object, iso_str extra, int *outcome)
+call_method(iso_rank *rank, iso__frame *frame, PyObject *object, iso_str extra, bool may_be_kept, int *outcome)
 {
     PyObject *args[4] = {NULL, NULL, object, NULL};
     size_t nargs = 1;
@@ -89,7 +90,7 @@ call_method(iso_rank *rank, iso__frame *frame, PyObject *object, iso_str extra, 
         }
         nargs = 2;
     }
-    iso__method *method = iso__method_find(rank, frame->method);
+    iso__method *method = iso__method_find(rank, frame->method, may_be_kept);
     PyObject *result = iso__method_call(rank, method, frame->method, args, nargs, &missing);
     Py_XDECREF(args[3]);
     if (ISO__LIKELY(result != NULL))
@@ -150,12 +151,13 @@ finish_call(iso_rank *rank, iso__frame *frame, int outcome, iso_result *out)
 }
 
 static inline __attribute__((always_inline)) void
-run_call(iso_rank *rank, iso__frame *frame, iso_str extra, iso__usual usual, bool watched, iso_result *out)
+run_call(iso_rank *rank, iso__frame *frame, iso_str extra, iso__usual usual, bool may_be_kept, bool watched,
+         iso_result *out)
 {
     int outcome = ISO_OUTCOME_RETURNED;
     script_msg *object = script_slot_enter(rank->script, &frame->slot, frame->msg, usual, frame->edits);
     if (ISO__LIKELY(object != NULL)) {
-        out->code = call_method(rank, frame, (PyObject *)object, extra, &outcome);
+        out->code = call_method(rank, frame, (PyObject *)object, extra, may_be_kept, &outcome);
         script_slot_leave(&frame->slot, object);
     } else {
         out->code = -1;
@@ -240,7 +242,8 @@ exec_elsewhere(iso_rank *rank, const char *method, const iso_msg *msg, iso_str e
 }
 
 static inline __attribute__((always_inline)) int
-exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso__usual usual, iso_result *out)
+exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso__usual usual, bool may_be_kept,
+     iso_result *out)
 {
     int code = may_call(rank);
     if (ISO__UNLIKELY(code != 0))
@@ -262,7 +265,7 @@ exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso_
             rank->caller = iso__main_of_caller();
         iso__rank_attach(rank);
     }
-    run_call(rank, frame, extra, usual, watched, out);
+    run_call(rank, frame, extra, usual, may_be_kept, watched, out);
     pop_frame(rank, watched);
     if (detached)
         iso__rank_detach(rank);
@@ -276,14 +279,14 @@ iso_python_exec(iso_rank *rank, const char *method, const iso_msg *msg, iso_str 
 {
     if (ISO__UNLIKELY(rank == NULL || method == NULL || msg == NULL || msg->version != ISO_MSG_VERSION))
         return refuse(NULL, out, ISO_EINVAL);
-    return exec(rank, method, msg, extra, 0, out);
+    return exec(rank, method, msg, extra, 0, false, out);
 }
 
 int
 iso__exec_usual(iso_rank *rank, const char *method, const iso_msg *msg, iso_str extra, iso__usual usual,
                 iso_result *out)
 {
-    return exec(rank, method, msg, extra, usual, out);
+    return exec(rank, method, msg, extra, usual, true, out);
 }
 
 int

@@ -9,6 +9,7 @@
  * looked up each time. */
 #include <string.h>
 
+#include "engine/methods.h"
 #include "engine/states.h"
 
 #define RANK_KEY "isoexec.rank"
@@ -134,7 +135,7 @@ method_new(const char *name)
 }
 
 static iso__method *
-method_search(iso_rank *rank, const char *name)
+method_known(iso_rank *rank, const char *name)
 {
     for (int i = 0; i < rank->method_count; i++) {
         if (strcmp(rank->methods[i]->name, name) == 0)
@@ -163,27 +164,14 @@ method_add(iso_rank *rank, const char *name)
 }
 
 iso__method *
-iso__method_find(iso_rank *rank, const char *name)
+iso__method_search(iso_rank *rank, const char *name, iso__method **memo)
 {
-    size_t number = iso__name_number(name);
-    bool kept = number < ISO__NAMES;
-    iso__method **memo = kept ? &rank->named[number] : &rank->memo[((uintptr_t)name >> 3) & (ISO__METHOD_MEMOS - 1)];
-    if (ISO__LIKELY(*memo != NULL && (kept || iso__name_is((*memo)->name, name))))
-        return *memo;
-    iso__method *method = method_search(rank, name);
+    iso__method *method = method_known(rank, name);
     if (method == NULL)
         method = method_add(rank, name);
     if (method != NULL)
         *memo = method;
     return method;
-}
-
-static inline bool
-still_right(const iso_rank *rank, const iso__method *method)
-{
-    PyTypeObject *type = Py_TYPE(rank->handler);
-    return type == method->type && type->tp_version_tag == method->version &&
-           (rank->handler_dict_place == NULL || *rank->handler_dict_place == rank->handler_dict);
 }
 
 /* Remembers what `attribute` is if it is a plain method of the type. */
@@ -233,18 +221,10 @@ look_up(iso_rank *rank, iso__method *method, const char *name, bool *missing)
     return attribute;
 }
 
-/* args[0] is free for CPython's use; args[1] is the handler's place, then the nargs arguments. */
 PyObject *
-iso__method_call(iso_rank *rank, iso__method *method, const char *name, PyObject **args, size_t nargs, bool *missing)
+iso__method_look_up(iso_rank *rank, iso__method *method, const char *name, PyObject **args, size_t nargs, bool *missing)
 {
-    args[1] = rank->handler;
-    if (ISO__LIKELY(method != NULL && still_right(rank, method))) {
-        /* A plain function's own entry: PyObject_Vectorcall would look it up and check the result again. The
-         * function's frame keeps it alive, should the call rebind the method. */
-        return ((PyFunctionObject *)method->function)
-            ->vectorcall(method->function, args + 1, (nargs + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    }
-    PyErr_Clear();
+    PyErr_Clear(); /* of the name that could not be remembered */
     PyObject *attribute = look_up(rank, method, name, missing);
     if (attribute == NULL)
         return NULL;

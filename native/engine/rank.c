@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "engine/clock.h"
+#include "engine/methods.h"
 #include "engine/queue.h"
 #include "engine/settings.h"
 #include "engine/states.h"

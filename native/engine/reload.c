@@ -10,6 +10,7 @@
 #include "engine/clock.h"
 #include "engine/load_limit.h"
 #include "engine/mailbox.h"
+#include "engine/methods.h"
 #include "engine/settings.h"
 #include "engine/states.h"
 
