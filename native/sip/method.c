@@ -29,7 +29,7 @@ const char iso__method_names[ISO_METHOD_COUNT][16] = {
      .third_n = 7,                                                                                                     \
      .type = ISO_TYPE_REQUEST,                                                                                         \
      .method = (number)}
-#define START(number, name, mask) [number] = {name " ", mask "\xff", sizeof name - 1, PARTS(number, sizeof name - 1)}
+#define START(number, name, mask) [number] = {name " ", mask "\xff", {PARTS(number, sizeof name - 1)}, sizeof name - 1}
 const iso__line_start iso__line_starts[ISO_METHOD_COUNT] = {
     START(ISO_METHOD_INVITE, "INVITE", "\xff\xff\xff\xff\xff\xff"),
     START(ISO_METHOD_ACK, "ACK", "\xff\xff\xff"),

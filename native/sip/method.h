@@ -19,12 +19,17 @@ _Static_assert(sizeof(iso__line_parts) == offsetof(iso_index, rows) &&
                    offsetof(iso__line_parts, method) == offsetof(iso_index, method),
                "the parts are copied as a whole");
 
+#define ISO__LINE_BLOCK 48 /* the parts and a bit of the first row, of which there is none yet: three wide copies */
+
 /* How requests of one method begin: its name and a space, which the first 8 octets, masked, must be. */
 typedef struct iso__line_start {
     char octets[16];
     char mask[16];
+    union { /* of a usual start line whose R-URI ends at 0: that end is still to be added */
+        iso__line_parts parts;
+        unsigned char block[ISO__LINE_BLOCK];
+    };
     uint32_t method_n;
-    iso__line_parts parts; /* of a usual start line whose R-URI ends at 0: that end is still to be added */
 } iso__line_start;
 
 extern const iso__line_start iso__line_starts[ISO_METHOD_COUNT];

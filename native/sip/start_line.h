@@ -31,7 +31,7 @@ iso__usual_uri_end(const char *data, uint64_t low, uint32_t method_n)
 static inline void
 iso__usual_fill(const iso__line_start *start, uint32_t uri_end, iso_index *index)
 {
-    memcpy(index, &start->parts, sizeof start->parts);
+    memcpy(index, start->block, sizeof start->block); /* a load below then needs what one store wrote, not two */
     index->headers += uri_end;
     index->second_n += uri_end;
     index->third += uri_end;
