@@ -210,8 +210,9 @@ static void
 keep_result(iso_rank *rank, iso_task *task, const iso_result *result)
 {
     iso__frame *frame = &rank->frames[rank->depth];
-    task->result.code = result->code;
-    task->result.outcome = result->outcome;
+    /* One load of the two, which the compiler would make of it, waits until both stores have left the store buffer. */
+    task->result.code = *(volatile const int *)&result->code;
+    task->result.outcome = *(volatile const int *)&result->outcome;
     task->result.elapsed_ns = result->elapsed_ns;
     if (result->edits != NULL) {
         iso_edits edits = task->edits;
