@@ -15,11 +15,11 @@ typedef struct iso__line_parts {
     uint16_t row_count;
     uint8_t type, complete, method, reserved[3];
 } iso__line_parts;
-_Static_assert(sizeof(iso__line_parts) == offsetof(iso_index, rows) &&
-                   offsetof(iso__line_parts, method) == offsetof(iso_index, method),
-               "the parts are copied as a whole");
-
 #define ISO__LINE_BLOCK 48 /* the parts and a bit of the first row, of which there is none yet: three wide copies */
+_Static_assert(sizeof(iso__line_parts) == offsetof(iso_index, rows) &&
+                   offsetof(iso__line_parts, method) == offsetof(iso_index, method) &&
+                   sizeof(iso__line_parts) <= ISO__LINE_BLOCK && ISO__LINE_BLOCK <= sizeof(iso_index),
+               "the parts are copied as a whole");
 
 /* How requests of one method begin: its name and a space, which the first 8 octets, masked, must be. */
 typedef struct iso__line_start {
