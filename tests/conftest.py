@@ -3,6 +3,7 @@
 import platform
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def pytest_report_header() -> list[str]:
         f"python {platform.python_version()} in {sys.prefix}",
         f"torture messages: {torture}",
     ]
+
+
+@pytest.fixture
+def no_thread_stays() -> Iterator[None]:
+    """A script's thread that no test ended would take the GIL from all tests to come, and keep the
+    run from ending: on isolation main such a thread is one of this process's interpreter."""
+    before = set(threading.enumerate())
+    yield
+    assert host.wait_until(lambda: set(threading.enumerate()) <= before), threading.enumerate()
 
 
 @pytest.fixture(params=["queue", "inline", "queue-main", "inline-main"])

@@ -17,6 +17,7 @@ from support.messages import INVITE
 from support.scripts import runs
 
 SCRIPT = str(Path(__file__).resolve().parent / "handlers" / "library_locks.py")
+pytestmark = pytest.mark.usefixtures("no_thread_stays")
 WAYS = ["imports", "logs", "events", "conditions", "waits", "semaphores", "queues", "names"]
 
 
@@ -49,9 +50,10 @@ def test_no_lock_of_the_library_stays_held(isolation: str, way: str) -> None:
 def test_the_same_beside_a_busy_thread(isolation: str, way: str) -> None:
     settings = {"isolation": isolation, "deadline": 0.002, "grace": 10}
     with Host(SCRIPT, ranks=2, **settings) as host:
-        host.call("busy", extra="yes", rank=2 if isolation == "main" else 1)
+        busy = functools.partial(host.call, "busy", rank=2 if isolation == "main" else 1)
+        assert wait_until(lambda: busy(extra="yes").code == 1)
         try_often(host, way, runs(20))
-        host.call("busy", extra="no", rank=2 if isolation == "main" else 1)
+        assert wait_until(lambda: busy(extra="no").code == 1)
 
 
 @pytest.mark.parametrize("way", WAYS)

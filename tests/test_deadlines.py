@@ -19,6 +19,7 @@ from support.messages import INVITE
 from support.run import run_python
 from support.scripts import runs
 
+pytestmark = pytest.mark.usefixtures("no_thread_stays")
 SCRIPT = str(Path(__file__).resolve().parent / "handlers" / "deadlines.py")
 DEADLINE = 0.02
 
@@ -151,10 +152,10 @@ def test_a_local_that_dies_at_the_end(one_rank: Case) -> None:
 
 
 def test_a_busy_thread_of_the_script(one_rank: Case) -> None:
-    assert one_rank.call("start").code == 1
+    assert wait_until(lambda: one_rank.call("start").code == 1)
     for _ in range(5):
         one_rank.expect_deadline("spin")
-    assert one_rank.call("stop").code == 1
+    assert wait_until(lambda: one_rank.call("stop").code == 1)
     one_rank.expect_clean()
 
 
@@ -276,9 +277,9 @@ def test_soft_and_hard(one_rank: Case) -> None:
 
 def test_a_soft_deadline_with_a_busy_thread() -> None:
     with case("queue", deadline="200ms", soft_deadline="5ms") as one_rank:
-        one_rank.call("start")
+        assert wait_until(lambda: one_rank.call("start").code == 1)
         one_rank.expect_deadline("spin")
-        one_rank.call("stop")
+        assert wait_until(lambda: one_rank.call("stop").code == 1)
         one_rank.log.wait("in spin")
 
 

@@ -211,12 +211,13 @@ class Handler:
             pass
         return code
 
-    # ---- threads of the script
+    # ---- threads of the script; a deadline may come here too: then the call is made again
 
     def start(self, msg):
-        self.stopping.clear()
-        self.worker = threading.Thread(target=self.work)
-        self.worker.start()
+        if self.worker is None or not self.worker.is_alive():
+            self.stopping.clear()
+            self.worker = threading.Thread(target=self.work)
+            self.worker.start()
         return 1
 
     def work(self):

@@ -22,6 +22,7 @@ class Handler:
         self.semaphore = threading.Semaphore(1)
         self.queue = queue.Queue()
         self.thread, self.done = None, False
+        self.spinner, self.stopping = None, False
         return 0
 
     # ---- once, as a thread that has nothing to do with the call does it
@@ -77,11 +78,13 @@ class Handler:
         return 0
 
     def busy(self, msg, on):
-        """Another thread that always wants the GIL: a deadline meets it half of the time."""
+        """Another thread that always wants the GIL: a deadline meets it half of the time. It
+        may come here too: then the call is made again, or the thread would never end."""
         if on == "yes":
-            self.stopping = False
-            self.spinner = threading.Thread(target=self.spin)
-            self.spinner.start()
+            if self.spinner is None or not self.spinner.is_alive():
+                self.stopping = False
+                self.spinner = threading.Thread(target=self.spin)
+                self.spinner.start()
         else:
             self.stopping = True
             self.spinner.join()
