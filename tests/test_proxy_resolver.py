@@ -1,5 +1,6 @@
 """Next hops by name (RFC 3263), against a DNS server of the test."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ import pytest
 
 from support.corpus import CHECKOUT
 from support.dns import AAAA, NAPTR, SRV, A, Server, a, aaaa, naptr, serving, srv
+from support.host import LIMIT
 from support.proxies import LISTEN, Peer, Proxy, command, running
 from support.run import run
 
@@ -92,19 +94,19 @@ def test_srv_without_naptr_shares_by_weight(proxy: Proxy, dns: Server) -> None:
         dns.add(service, srv(1, 10, light.port, "h.test"), srv(1, 90, heavy.port, "h.test"))
         dns.add(service, srv(2, 1000, spare.port, "h.test"))
         dns.add("h.test", a("127.0.0.1"))
-        got: dict[int, set[str]] = {peer.port: set() for peer in (light, heavy, spare)}
-        for peer in (light, heavy, spare):
-            peer.socket.settimeout(0.05)
+        peers = (light, heavy, spare)
+        got: dict[int, set[str]] = {peer.port: set() for peer in peers}
+        for peer in peers:
+            peer.socket.settimeout(0.01)
         for _ in range(60):
             caller.send(caller.request("MESSAGE", "X-Target: sip:shared.test"))
-        for peer in (light, heavy, spare):
-            while True:
-                try:
+        end = time.monotonic() + LIMIT
+        while sum(map(len, got.values())) < 60 and time.monotonic() < end:
+            for peer in peers:
+                with contextlib.suppress(TimeoutError):
                     there = peer.receive()
-                except TimeoutError:
-                    break
-                peer.answer(there, 200)
-                got[peer.port].add(there["Via"])
+                    peer.answer(there, 200)
+                    got[peer.port].add(there["Via"])
         assert len(got[heavy.port]) > len(got[light.port]) > 0
         assert not got[spare.port]
 
