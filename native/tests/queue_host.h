@@ -220,7 +220,7 @@ submit(int rank, const char *method, const char *extra, void *user, unsigned fla
 
 /* The code of a call that is waited for, or the negative error, minus 1000. Frees the task. */
 static inline int
-call(int rank, const char *method, const char *extra)
+call_for(int rank, const char *method, const char *extra, int *outcome_out)
 {
     iso_task *task = NULL;
     int rc = submit(rank, method, extra, NULL, 0, &task);
@@ -228,8 +228,16 @@ call(int rank, const char *method, const char *extra)
         rc = iso_task_wait(task, LIMIT_NS);
     const iso_result *result = rc == 0 ? iso_task_result(task) : NULL;
     int code = result != NULL ? result->code : rc - 1000;
+    *outcome_out = result != NULL ? result->outcome : ISO_OUTCOME_REFUSED;
     iso_task_free(task);
     return code;
+}
+
+static inline int
+call(int rank, const char *method, const char *extra)
+{
+    int outcome;
+    return call_for(rank, method, extra, &outcome);
 }
 
 /* Whether a short call's answer says no more than that the machine stood still meanwhile. */
@@ -255,16 +263,10 @@ static inline int
 call_in_time(int rank, const char *method, int64_t deadline_ns)
 {
     for (;;) {
+        int outcome;
         int64_t began = now_ns();
-        iso_task *task = NULL;
-        int rc = submit(rank, method, NULL, NULL, 0, &task);
-        if (rc == 0)
-            rc = iso_task_wait(task, LIMIT_NS);
-        const iso_result *result = rc == 0 ? iso_task_result(task) : NULL;
-        int code = result != NULL ? result->code : rc - 1000;
-        int again = result != NULL && was_late(result->outcome, began, deadline_ns);
-        iso_task_free(task);
-        if (!again)
+        int code = call_for(rank, method, NULL, &outcome);
+        if (!was_late(outcome, began, deadline_ns))
             return code;
     }
 }
