@@ -287,10 +287,10 @@ def test_a_soft_deadline_with_a_busy_thread() -> None:
 
 
 def test_the_caller_of_a_queue_rank_is_answered() -> None:
-    """At the deadline, while the handler sleeps on; its late result is dropped."""
+    """At the deadline, while the handler waits on; its late result is dropped."""
     with case("queue", grace=10) as one_rank:
         begin = time.monotonic()
-        result = one_rank.expect_deadline("waits_then_reads", "1.5")
+        result = one_rank.expect_deadline("waits_then_reads", "pause 1.5")
         assert time.monotonic() - begin < 1.4
         assert result.error.endswith("the handler still runs")
         assert one_rank.call("was_read").code == 1  # waits until the handler is back

@@ -238,7 +238,7 @@ static uint64_t
 look_at_all(iso__watchdog *dog)
 {
     for (;;) {
-        work *todo = NULL;
+        work *needed = NULL;
         iso__watch *of = NULL;
         uint64_t now = iso__clock_ticks(), next = UINT64_MAX;
         pthread_mutex_lock(&dog->lock);
@@ -247,8 +247,8 @@ look_at_all(iso__watchdog *dog)
             if (calls != watch->calls)
                 dog->active_at = now;
             watch->calls = calls;
-            todo = look(watch, now, &next);
-            if (todo != NULL || atomic_exchange(&watch->freed, 0))
+            needed = look(watch, now, &next);
+            if (needed != NULL || atomic_exchange(&watch->freed, 0))
                 of = watch;
         }
         uint64_t most = shortest(dog);
@@ -256,8 +256,8 @@ look_at_all(iso__watchdog *dog)
         pthread_mutex_unlock(&dog->lock);
         if (of == NULL)
             return next;
-        if (todo != NULL)
-            todo(of);
+        if (needed != NULL)
+            needed(of);
         else
             say_freed(of->rank);
     }

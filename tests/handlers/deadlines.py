@@ -172,11 +172,11 @@ class Handler:
         time.sleep(float(seconds))
         return 7
 
-    def waits_then_reads(self, msg, how):
+    def waits_then_reads(self, msg, text):
         """The message is read after the caller has its answer: see was_read."""
         self.read = 0
         try:
-            time.sleep(float(how)) if how[0].isdigit() else msg.call_function(how)
+            msg.call_function(*text.split())
         except DeadlineExceeded:
             self.read = 1 if msg.getHeader("Call-ID") and msg.raw.endswith(b"\r\n\r\n") else -9
             raise
