@@ -3,7 +3,8 @@
  * usage: load call LOCAL_PORT PORT WINDOW RATE SECONDS WARM_SECONDS CALLEE_PORT
  *        load answer PORT
  *     RATE 0: WINDOW requests are always open. CALLEE_PORT 0: no callee, or another process is it.
- * prints: requests answered per second, answered, lost, p50, p90, p99, p99.9 and the longest in us.
+ * prints: requests answered per second, answered, lost; in us p50, p90, p99, p99.9, the longest, and the median of the
+ *     p99 of each span of 20 ms, which one stop of the machine does not reach.
  *
  * At a rate it never sleeps, and is the callee too: what has to be woken costs the server as much as a request, for each
  * one that it sends, and is late itself. An answer came when the kernel put it into the socket, not when it was read. */
@@ -12,7 +13,8 @@
 #include <errno.h>
 #include <poll.h>
 
-enum { MOST_OPEN = 65536, STEPS = 64, BUCKETS = 64 * STEPS, DIGITS = 8, MARKS = 8 };
+enum { MOST_OPEN = 65536, STEPS = 64, BUCKETS = 64 * STEPS, DIGITS = 8, MARKS = 8, MOST_SPANS = 4096 };
+#define SPAN_NS 20000000u
 #define LOST_NS 1000000000u /* no answer in a second: counted as lost */
 #define MARK "z9hG4bKq-"
 
@@ -26,18 +28,25 @@ typedef union stamp {
     char octets[CMSG_SPACE(sizeof(struct timespec))];
 } stamp;
 
+typedef struct histogram {
+    uint64_t count, buckets[BUCKETS];
+} histogram;
+
 typedef struct load {
     int fd, callee, window, spare_count; /* callee: -1 if it is none */
     double rate;
     uint64_t began, warm, end, next, looked;
-    uint64_t answered, lost, measured, longest;
+    uint64_t answered, lost, longest;
     uint32_t number;
     char text[ROOM];
     size_t length, slot_marks[MARKS], number_marks[MARKS];
     int slot_count, number_count;
     slot slots[MOST_OPEN];
     uint32_t spare[MOST_OPEN];
-    uint64_t histogram[BUCKETS];
+    histogram all, span;
+    uint64_t span_end;
+    double span_p99[MOST_SPANS];
+    size_t spans;
     batch *in, *out, *callee_in, *callee_out;
     stamp stamps[BATCH];
 } load;
@@ -64,15 +73,51 @@ us_of(size_t bucket)
 }
 
 static double
-quantile(const load *self, double p)
+quantile(const histogram *of, double p)
 {
-    uint64_t wanted = (uint64_t)((double)self->measured * p), seen = 0;
+    uint64_t wanted = (uint64_t)((double)of->count * p), seen = 0;
     for (size_t i = 0; i < BUCKETS; i++) {
-        seen += self->histogram[i];
+        seen += of->buckets[i];
         if (seen > wanted)
             return us_of(i);
     }
     return 0;
+}
+
+static void
+note_delay(load *self, uint64_t ns)
+{
+    size_t bucket = bucket_of(ns);
+    self->all.buckets[bucket]++;
+    self->all.count++;
+    self->span.buckets[bucket]++;
+    self->span.count++;
+    self->longest = ns > self->longest ? ns : self->longest;
+}
+
+static void
+end_span(load *self, uint64_t now)
+{
+    if (now < self->span_end)
+        return;
+    if (self->span.count > 0 && self->spans < MOST_SPANS)
+        self->span_p99[self->spans++] = quantile(&self->span, 0.99);
+    self->span = (histogram){0};
+    self->span_end = now + SPAN_NS;
+}
+
+static int
+by_size(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+static double
+median_of_spans(load *self)
+{
+    qsort(self->span_p99, self->spans, sizeof self->span_p99[0], by_size);
+    return self->spans > 0 ? self->span_p99[self->spans / 2] : 0;
 }
 
 /* ---- the request ---- */
@@ -173,12 +218,8 @@ take_answer(load *self, const char *text, size_t n, uint64_t now)
     if (slot->sent == 0 || slot->number != number)
         return;
     self->answered++;
-    if (slot->sent >= self->warm && now < self->end) {
-        uint64_t took = now > slot->sent ? now - slot->sent : 0;
-        self->histogram[bucket_of(took)]++;
-        self->measured++;
-        self->longest = took > self->longest ? took : self->longest;
-    }
+    if (slot->sent >= self->warm && now < self->end)
+        note_delay(self, now > slot->sent ? now - slot->sent : 0);
     slot->sent = 0;
     self->spare[self->spare_count++] = at;
 }
@@ -244,6 +285,7 @@ give_up_lost(load *self, uint64_t now)
 static int
 call_all(char **argv)
 {
+    static const double shown[] = {0.5, 0.9, 0.99, 0.999};
     load *self = calloc(1, sizeof *self);
     int own_port = atoi(argv[0]), port = atoi(argv[1]);
     struct sockaddr_in peer = local(port);
@@ -272,12 +314,15 @@ call_all(char **argv)
             answer_some(self->callee, self->callee_in, self->callee_out);
         take_answers(self);
         give_up_lost(self, now);
+        end_span(self, now);
     }
     self->lost += (uint64_t)(self->window - self->spare_count);
     double seconds = (double)(self->end - self->warm) / 1e9;
-    printf("%.1f %llu %llu %.1f %.1f %.1f %.1f %.1f\n", (double)self->measured / seconds,
-           (unsigned long long)self->answered, (unsigned long long)self->lost, quantile(self, 0.5), quantile(self, 0.9),
-           quantile(self, 0.99), quantile(self, 0.999), (double)self->longest / 1000);
+    printf("%.1f %llu %llu", (double)self->all.count / seconds, (unsigned long long)self->answered,
+           (unsigned long long)self->lost);
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+        printf(" %.1f", quantile(&self->all, shown[i]));
+    printf(" %.1f %.1f\n", (double)self->longest / 1000, median_of_spans(self));
     return 0;
 }
 

@@ -34,7 +34,7 @@ ROUTES = {
     "fwd_py": 'python_exec("target"); forward();',
     "t_relay": 'python_exec("target"); t_relay();',
 }
-QUANTILES = ("p50", "p90", "p99", "p999", "longest")
+QUANTILES = ("p50", "p90", "p99", "p999", "longest", "span_p99")
 
 
 @dataclass(frozen=True)
