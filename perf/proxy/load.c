@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <poll.h>
 
-enum { MOST_OPEN = 65536, STEPS = 64, BUCKETS = 64 * STEPS, DIGITS = 8, MARKS = 8, MOST_SPANS = 4096 };
+enum { MOST_OPEN = 65536, STEPS = 64, BUCKETS = 64 * STEPS, DIGITS = 8, MARKS = 8 };
 #define SPAN_NS 20000000u
 #define LOST_NS 1000000000u /* no answer in a second: counted as lost */
 #define MARK "z9hG4bKq-"
@@ -43,10 +43,8 @@ typedef struct load {
     int slot_count, number_count;
     slot slots[MOST_OPEN];
     uint32_t spare[MOST_OPEN];
-    histogram all, span;
+    histogram all, span, span_p99; /* the last: of the p99 of each span that is over */
     uint64_t span_end;
-    double span_p99[MOST_SPANS];
-    size_t spans;
     batch *in, *out, *callee_in, *callee_out;
     stamp stamps[BATCH];
 } load;
@@ -72,26 +70,37 @@ us_of(size_t bucket)
     return (double)(((uint64_t)(STEPS | bucket % STEPS) << (octave - 6)) << 4) / 1000;
 }
 
-static double
-quantile(const histogram *of, double p)
+static size_t
+bucket_at(const histogram *of, double p)
 {
     uint64_t wanted = (uint64_t)((double)of->count * p), seen = 0;
     for (size_t i = 0; i < BUCKETS; i++) {
         seen += of->buckets[i];
         if (seen > wanted)
-            return us_of(i);
+            return i;
     }
     return 0;
+}
+
+static double
+quantile(const histogram *of, double p)
+{
+    return us_of(bucket_at(of, p));
+}
+
+static void
+count_in(histogram *to, size_t bucket)
+{
+    to->buckets[bucket]++;
+    to->count++;
 }
 
 static void
 note_delay(load *self, uint64_t ns)
 {
     size_t bucket = bucket_of(ns);
-    self->all.buckets[bucket]++;
-    self->all.count++;
-    self->span.buckets[bucket]++;
-    self->span.count++;
+    count_in(&self->all, bucket);
+    count_in(&self->span, bucket);
     self->longest = ns > self->longest ? ns : self->longest;
 }
 
@@ -100,24 +109,10 @@ end_span(load *self, uint64_t now)
 {
     if (now < self->span_end)
         return;
-    if (self->span.count > 0 && self->spans < MOST_SPANS)
-        self->span_p99[self->spans++] = quantile(&self->span, 0.99);
+    if (self->span.count > 0)
+        count_in(&self->span_p99, bucket_at(&self->span, 0.99));
     self->span = (histogram){0};
     self->span_end = now + SPAN_NS;
-}
-
-static int
-by_size(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
-static double
-median_of_spans(load *self)
-{
-    qsort(self->span_p99, self->spans, sizeof self->span_p99[0], by_size);
-    return self->spans > 0 ? self->span_p99[self->spans / 2] : 0;
 }
 
 /* ---- the request ---- */
@@ -322,7 +317,7 @@ call_all(char **argv)
            (unsigned long long)self->lost);
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
         printf(" %.1f", quantile(&self->all, shown[i]));
-    printf(" %.1f %.1f\n", (double)self->longest / 1000, median_of_spans(self));
+    printf(" %.1f %.1f\n", (double)self->longest / 1000, quantile(&self->span_p99, 0.5));
     return 0;
 }
 
